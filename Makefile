@@ -1,0 +1,53 @@
+# The commands a newcomer types. Each one works from a fresh clone: `setup` prepares .venv first.
+# Without make, run the lines behind a target by hand; the README lists them.
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+NOTEBOOK ?= --all
+OUT ?= out
+BIN := .venv/bin
+
+.PHONY: setup run test lint lab bench faults notebooks lock clean
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name one with make setup PYTHON=/path/to/python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+run: setup
+	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures
+	$(BIN)/landscape report --out $(OUT)
+
+test: setup lint
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/notebooks tests/browser
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lab: setup
+	$(BIN)/landscape lab
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks.training
+
+faults: setup
+	$(BIN)/python -m pytest tests/unit/test_store.py tests/unit/test_training.py -k "kill or truncated or flipped or full" --kills 20
+
+# Refresh the outputs that the committed notebooks carry.
+notebooks: setup
+	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures --in-place
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-header --python-version 3.11 -o requirements.lock
+
+clean:
+	rm -rf .venv $(OUT)
