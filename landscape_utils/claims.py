@@ -1,0 +1,167 @@
+"""What the papers say, how it was measured here, and the verdict.
+
+A criterion is written down before the result is looked at; a claim that fails says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from landscape_utils.errors import unknown
+from landscape_utils.files import write_atomically
+
+Verdict = Literal["reproduced", "not reproduced", "not testable here"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a paper.
+
+    Attributes:
+        id: as in the ledger, e.g. CI-1.
+        statement: what is claimed, in one sentence of our own.
+        source: paper and section.
+        reported: the paper's number, where it gives one.
+    """
+
+    id: str
+    statement: str
+    source: str
+    reported: str
+
+
+CLAIMS = {
+    claim.id: claim
+    for claim in (
+        Claim(
+            "CI-1",
+            "The largest interference lies between look-alike classes, in both directions.",
+            "class interference, 2.1, figure 1",
+            "CIFAR-10: cat-dog largest",
+        ),
+        Claim(
+            "CI-2",
+            "Interference is symmetric: a is taken for b about as often as b for a.",
+            "class interference, 2.1, figure 1",
+            "seen in the heat map; no number",
+        ),
+        Claim(
+            "CI-3",
+            "A few interfering pairs hold the largest share of the generalisation error.",
+            "class interference, abstract and 2.1",
+            "the largest percentage; no number",
+        ),
+        Claim(
+            "CI-4",
+            "The hardest classes are the same for different architectures.",
+            "class interference, 2.1, table 1",
+            "cat and dog lowest in all four",
+        ),
+        Claim(
+            "CI-5",
+            "One strong interferer or many weak ones both lower a class's recall.",
+            "class interference, appendix, table 2",
+            "threshold 0.005: bird 5 interferers, car and truck 1",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim's measurement and verdict.
+
+    Attributes:
+        id: the claim.
+        criterion: what had to hold, as chosen beforehand.
+        measured: the numbers, in words.
+        verdict: reproduced, not reproduced, or not testable here.
+        effect: the effect size the criterion looks at.
+        interval: its 95 % interval.
+        reason: why it cannot be tested here, or what limits the verdict.
+        clear: the criterion is met or missed by a margin that another processor's rounding would not change.
+    """
+
+    id: str
+    criterion: str
+    measured: str
+    verdict: Verdict
+    effect: float
+    interval: tuple[float, float] | None = None
+    reason: str = ""
+    clear: bool = True
+
+    def __str__(self) -> str:
+        """Say the verdict; only a clear one, so that notebooks can be compared between processors."""
+        return f"{self.id}: {self.verdict}" if self.clear else f"{self.id}: close to its criterion"
+
+
+def judge(
+    claim: str,
+    *,
+    criterion: str,
+    measured: str,
+    holds: bool | None,
+    effect: float = math.nan,
+    interval: tuple[float, float] | None = None,
+    reason: str = "",
+    clear: bool = True,
+) -> Judgement:
+    """Turn a measurement into a verdict.
+
+    Args:
+        claim: id in `CLAIMS`.
+        criterion: what had to hold.
+        measured: the numbers, in words.
+        holds: whether it held; None when it cannot be tested here, and then `reason` says why.
+        effect, interval, reason, clear: as in `Judgement`.
+
+    Raises:
+        ValueError: an unknown claim, or no reason for a claim that is not testable.
+    """
+    if claim not in CLAIMS:
+        raise unknown("claim", claim, CLAIMS)
+    if holds is None and not reason:
+        raise ValueError(f"{claim} has no verdict and no reason; say why it is not testable here")
+    verdict: Verdict = "not testable here" if holds is None else "reproduced" if holds else "not reproduced"
+    return Judgement(claim, criterion, measured, verdict, effect, interval, reason, clear)
+
+
+def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:
+    """Write judgements and what they rest on (profile, data, seeds, machine, versions) as JSON."""
+    rows = [{**asdict(j), "effect": None if math.isnan(j.effect) else j.effect} for j in judgements]
+    payload = {"about": about, "claims": rows}
+    write_atomically(path, json.dumps(payload, indent=1, allow_nan=False).encode())
+
+
+def load(path: Path) -> tuple[list[Judgement], dict[str, Any]]:
+    """Read what `save` wrote."""
+    content = json.loads(path.read_text())
+    rows = []
+    for row in content["claims"]:
+        row["effect"] = math.nan if row["effect"] is None else row["effect"]
+        row["interval"] = tuple(row["interval"]) if row["interval"] else None
+        rows.append(Judgement(**row))
+    return rows, dict(content["about"])
+
+
+def markdown_table(judgements: Sequence[Judgement]) -> str:
+    """Set the paper against this run, one claim a row."""
+    lines = ["| claim | the paper | this run | criterion | verdict |", "|---|---|---|---|---|"]
+    for j in judgements:
+        claim = CLAIMS[j.id]
+        verdict = f"**{j.verdict}**" + (f" ({j.reason})" if j.reason else "")
+        cells = (
+            f"{j.id} {claim.statement}",
+            f"{claim.reported} ({claim.source})",
+            j.measured,
+            j.criterion,
+            verdict,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,281 @@
+"""Datasets as tensors: `load_dataset(name)` gives normalised inputs, targets, class names and a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landscape_utils import sources
+from landscape_utils.archives import Arrays
+from landscape_utils.errors import unknown
+
+SHORT_NAMES = {"car": "automobile", "plane": "airplane"}
+SHORT_NAMES |= {long: short for short, long in SHORT_NAMES.items()}
+# Mirror images of these lose their class: a flipped E is no E.
+NOT_FLIPPABLE = {"glyphs10", "glyphs100", "digits", "mnist", "spheres"}
+# These come shifted at random already, or have no margin to crop.
+NOT_CROPPABLE = {"glyphs10", "glyphs100", "digits", "spheres"}
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Inputs (N, ...) and targets (N,) that unpack as a pair, and remember the names of their classes."""
+
+    inputs: Tensor
+    targets: Tensor
+    classes: tuple[str, ...] | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Unpack as `inputs, targets`."""
+        yield self.inputs
+        yield self.targets
+
+    @property
+    def size(self) -> int:
+        """Count the examples."""
+        return len(self.targets)
+
+    def to(self, device: torch.device | str) -> Labelled:
+        """Copy the pair to a device, where it stays resident."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test set with their classes, channel statistics and content fingerprint.
+
+    `fingerprint` is the SHA-256 of all image and label bytes and class names: runs are filed under it. Augmentation
+    mirrors images only if `flippable` and shifts them only if `croppable`.
+    """
+
+    name: str
+    train: Labelled
+    test: Labelled
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    flippable: bool = True
+    croppable: bool = True
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Give (channels, height, width) of one input."""
+        channels, height, width = self.train.inputs.shape[1:]
+        return int(channels), int(height), int(width)
+
+    @property
+    def sizes(self) -> str:
+        """Say in words how many images there are, as every picture does."""
+        return f"{self.name}: {self.train.size:,} training and {self.test.size:,} test images"
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """Copy both sets to a device."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
+
+    def pictures(self, inputs: Tensor) -> NDArray[np.float32]:
+        """Undo the normalisation for showing: (N, C, H, W) to (N, H, W, C) in [0, 1]."""
+        mean, std = (torch.tensor(v, device=inputs.device)[:, None, None] for v in (self.mean, self.std))
+        shown: NDArray[np.float32] = (inputs * std + mean).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        return shown
+
+
+def class_index(classes: Sequence[str], which: str | int) -> int:
+    """Find a class by its name, its usual short name (car, plane) or its index.
+
+    Raises:
+        ValueError: there is no such class; the nearest names are given.
+    """
+    if isinstance(which, str):
+        for name in (which, SHORT_NAMES.get(which, which)):
+            if name in classes:
+                return list(classes).index(name)
+        raise unknown("class", which, classes)
+    if not 0 <= which < len(classes):
+        raise ValueError(
+            f"class index {which} is out of range; there are {len(classes)} classes, 0 to {len(classes) - 1}"
+        )
+    return int(which)
+
+
+def load_dataset(
+    name: str,
+    *,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    difficulty: float | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+    download: bool = True,
+) -> Dataset:
+    """Load a dataset by name or path as normalised tensors.
+
+    Names with no generator of their own resolve to `$LANDSCAPE_DATA/<name>.npz`, then to torchvision's (or the
+    published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. Images are scaled to
+    [0, 1] and normalised per channel by the training set's mean and standard deviation; `spheres` stays as it is.
+
+    Args:
+        name: one of `dataset_names()`, or the path of an `.npz` (keys x_train, y_train, x_test, y_test, classes)
+            or of a folder with `train/<class>/` and `test/<class>/`.
+        train_size: number of training examples; generated sets draw as many, others take a stratified part.
+        test_size: the same for the test set.
+        difficulty: of `glyphs10` and `glyphs100`; 1 is the default.
+        image_size: resize the images of a folder to this height and width; other sources refuse it.
+        seed: of the generator, or of the stratified choice.
+        download: fetch a published set that is not there yet.
+
+    Returns:
+        The dataset; inputs have shape (N, C, H, W), float32.
+
+    Raises:
+        ValueError: unknown name or class, damaged or unsafe file, labels outside the classes, an empty class,
+            images of mixed size, or a size that cannot be had.
+        FileNotFoundError: nothing is stored under that name or path and it could not be fetched.
+    """
+    arrays = sources.read(
+        name,
+        train_size=train_size,
+        test_size=test_size,
+        difficulty=difficulty,
+        image_size=image_size,
+        seed=seed,
+        download=download,
+    )
+    _check(arrays, name)
+    train = _stratified(arrays.x_train, arrays.y_train, train_size, seed, f"{name} training")
+    test = _stratified(arrays.x_test, arrays.y_test, test_size, seed, f"{name} test")
+    arrays = Arrays(*train, *test, arrays.classes)
+    return _assemble(name, arrays, normalise=name != "spheres")
+
+
+def from_arrays(name: str, arrays: Arrays, *, flippable: bool = True, croppable: bool = True) -> Dataset:
+    """Build a dataset from arrays in memory: images (N, H, W[, C]) of uint8 or floats, and integer labels.
+
+    Raises:
+        ValueError: as `load_dataset` does.
+    """
+    arrays = sources.as_images(arrays, name)
+    _check(arrays, name)
+    return replace(_assemble(name, arrays, normalise=True), flippable=flippable, croppable=croppable)
+
+
+def require_published(dataset: Dataset, *, accept_part: bool = False) -> None:
+    """Refuse a dataset of another size than the published one, unless a part is accepted.
+
+    Raises:
+        ValueError: sizes differ, or nothing was published under that name, and `accept_part` is False.
+    """
+    published = sources.PUBLISHED.get(dataset.name)
+    sizes = (dataset.train.size, dataset.test.size)
+    if accept_part or (published and published.sizes == sizes):
+        return
+    if published is None:
+        known = ", ".join(sorted(sources.PUBLISHED))
+        raise ValueError(
+            f"the paper profile needs a published dataset ({known}), not {dataset.name}, or accept_part=True"
+        )
+    raise ValueError(
+        f"the paper profile needs all of {dataset.name} ({published.sizes[0]:,} training and {published.sizes[1]:,} "
+        f"test images), and {sizes[0]:,} and {sizes[1]:,} are here; pass accept_part=True to run on a part"
+    )
+
+
+def _check(arrays: Arrays, origin: str) -> None:
+    """Refuse labels outside the classes, classes without an example, and values that are no number."""
+    for split, x, y in (("training", arrays.x_train, arrays.y_train), ("test", arrays.x_test, arrays.y_test)):
+        if len(x) != len(y):
+            raise ValueError(
+                f"{origin}: {len(x)} {split} images but {len(y)} {split} labels; there must be one label an image"
+            )
+        if x.shape[1:] != arrays.x_train.shape[1:]:
+            raise ValueError(
+                f"{origin}: training images have shape {arrays.x_train.shape[1:]}, test images {x.shape[1:]}; "
+                "they must agree"
+            )
+        if x.dtype != np.uint8 and not np.isfinite(x).all():
+            raise ValueError(f"{origin}: a {split} image holds NaN or an infinity; clean the data first")
+        outside = np.setdiff1d(y, np.arange(len(arrays.classes)))
+        if len(outside):
+            raise ValueError(
+                f"{origin}: {split} label {outside[0]} lies outside the {len(arrays.classes)} classes; labels must be "
+                f"0 to {len(arrays.classes) - 1}"
+            )
+        empty = np.flatnonzero(np.bincount(y, minlength=len(arrays.classes)) == 0)
+        if len(empty):
+            raise ValueError(
+                f"{origin}: class {arrays.classes[empty[0]]!r} has no {split} image; every class needs one"
+            )
+
+
+def _stratified(
+    x: NDArray[np.generic], y: NDArray[np.int64], size: int | None, seed: int, what: str
+) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """Take `size` examples, as evenly from every class as the data allow, in a seeded order."""
+    if size is None or size == len(y):
+        return x, y
+    classes = int(y.max()) + 1
+    if not classes <= size <= len(y):
+        raise ValueError(f"{what} size {size:,} cannot be had; choose from {classes:,} (one a class) to {len(y):,}")
+    order = np.random.default_rng(seed).permutation(len(y))
+    # Rank of each example within its own class: taking the lowest ranks first takes from every class in turn.
+    rank = np.empty(len(y), np.int64)
+    for c in range(classes):
+        mine = order[y[order] == c]
+        rank[mine] = np.arange(len(mine))
+    chosen = order[np.argsort(rank[order], kind="stable")][:size]
+    chosen = np.sort(chosen)
+    return x[chosen], y[chosen]
+
+
+def _assemble(name: str, arrays: Arrays, *, normalise: bool) -> Dataset:
+    channels = arrays.x_train.shape[-1]
+    mean, std = _channel_statistics(arrays.x_train) if normalise else (np.zeros(channels), np.ones(channels))
+
+    def labelled(x: NDArray[np.generic], y: NDArray[np.int64]) -> Labelled:
+        inputs = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2).to(torch.float32)
+        inputs = inputs.div_(255) if x.dtype == np.uint8 else inputs.clone()
+        shift, scale = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (mean, std))
+        return Labelled(inputs.sub_(shift).div_(scale), torch.from_numpy(y.astype(np.int64)), arrays.classes)
+
+    return Dataset(
+        name=name,
+        train=labelled(arrays.x_train, arrays.y_train),
+        test=labelled(arrays.x_test, arrays.y_test),
+        classes=arrays.classes,
+        mean=tuple(float(v) for v in mean),
+        std=tuple(float(v) for v in std),
+        fingerprint=_fingerprint(arrays),
+        flippable=name not in NOT_FLIPPABLE,
+        croppable=name not in NOT_CROPPABLE,
+    )
+
+
+def _channel_statistics(x: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation per channel, of values scaled to [0, 1].
+
+    uint8 images are counted by a histogram, which is exact: the same data give the same statistics anywhere.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    if x.dtype != np.uint8:
+        mean, std = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64)
+    else:
+        counts = np.stack([np.bincount(flat[:, c], minlength=256) for c in range(flat.shape[1])])
+        values, total = np.arange(256), len(flat)
+        mean = counts @ values / total
+        std = np.sqrt(counts @ values**2 / total - mean**2) / 255
+        mean = mean / 255
+    return mean, np.where(std > 0, std, 1.0)
+
+
+def _fingerprint(arrays: Arrays) -> str:
+    digest = hashlib.sha256("\0".join(arrays.classes).encode())
+    for array in arrays[:4]:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

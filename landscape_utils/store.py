@@ -1,0 +1,171 @@
+"""A content-addressed cache on disk: atomic, locked, and suspicious of what it reads.
+
+A shelf is one folder, named by the digest of everything that decides its content. Each file carries the digest
+of its own bytes in its name (`weights-0003.5f2a….safetensors`), so one rename makes it both present and
+verifiable: a truncated file or a flipped byte is noticed on reading, set aside with a warning, and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import xarray as xr
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from landscape_utils.files import TEMPORARY, home, write_atomically
+
+
+class DamagedFileWarning(UserWarning):
+    """A file of the cache did not hold what was written; it was set aside."""
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Hash a JSON-like mapping into a shelf's name; the order of the keys does not matter."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One folder of the cache."""
+
+    folder: Path
+
+    def put(self, name: str, suffix: str, payload: bytes | memoryview) -> Path:
+        """Store bytes under a name, in place of what had that name.
+
+        Raises:
+            OSError: the disk is full; the message names the path and what was stored before is still there.
+        """
+        path = self.folder / f"{name}.{hashlib.sha256(payload).hexdigest()[:16]}.{suffix}"
+        write_atomically(path, payload)
+        for old in self._files(name):
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
+
+    def get(self, name: str) -> bytes | None:
+        """Read what has a name; None when nothing sound is there (a damaged file is set aside with a warning)."""
+        for path in self._files(name):
+            payload = path.read_bytes()
+            if hashlib.sha256(payload).hexdigest()[:16] == path.suffixes[-2][1:]:
+                return payload
+            path.rename(path.with_name(path.name + ".damaged"))
+            warnings.warn(
+                f"{path} is damaged; it was set aside and will be made again",
+                DamagedFileWarning,
+                stacklevel=2,
+            )
+        return None
+
+    def has(self, name: str) -> bool:
+        """Tell whether a sound file has that name."""
+        return self.get(name) is not None
+
+    def drop(self, name: str) -> None:
+        """Forget what has a name."""
+        for path in self._files(name):
+            path.unlink(missing_ok=True)
+
+    def _files(self, name: str) -> list[Path]:
+        # Names hold no dot, so `weights-1` never matches `weights-10`.
+        return [p for p in sorted(self.folder.glob(f"{name}.*.*")) if p.suffix != ".damaged"]
+
+    def put_tensors(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> Path:
+        """Store tensors as safetensors, with a little text beside them."""
+        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        return self.put(name, "safetensors", safetensors.torch.save(plain, dict(about or {})))
+
+    def get_tensors(self, name: str) -> dict[str, Tensor] | None:
+        """Read tensors back; None when nothing sound has that name."""
+        payload = self.get(name)
+        return None if payload is None else safetensors.torch.load(payload)
+
+    def put_dataset(self, name: str, dataset: xr.Dataset) -> Path:
+        """Store an xarray Dataset as NetCDF."""
+        return self.put(name, "nc", to_netcdf(dataset))
+
+    def get_dataset(self, name: str) -> xr.Dataset | None:
+        """Read a Dataset back; None when nothing sound has that name."""
+        payload = self.get(name)
+        if payload is None:
+            return None
+        with xr.open_dataset(BytesIO(payload), engine="h5netcdf") as dataset:
+            return dataset.load()
+
+    def put_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Store a JSON object."""
+        return self.put(name, "json", json.dumps(content, indent=1, sort_keys=True).encode())
+
+    def get_json(self, name: str) -> dict[str, Any] | None:
+        """Read a JSON object back; None when nothing sound has that name."""
+        payload = self.get(name)
+        return None if payload is None else dict(json.loads(payload))
+
+
+def to_netcdf(dataset: xr.Dataset) -> bytes | memoryview:
+    """Serialise a Dataset to compressed NetCDF 4 bytes."""
+    encoding = {name: {"zlib": True, "complevel": 1} for name, v in dataset.data_vars.items() if v.size > 1000}
+    payload = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    assert isinstance(payload, bytes | memoryview)
+    return payload
+
+
+def shelf(kind: str, key: str) -> Shelf:
+    """Name the shelf of a key, without making it: `home()/kind/key`."""
+    return Shelf(home() / kind / key)
+
+
+@contextmanager
+def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
+    """Hold a shelf alone; other processes wait, and a killed one lets go at once.
+
+    Raises:
+        filelock.Timeout: another process holds it for longer than `timeout` seconds (-1 waits for ever).
+    """
+    locks = home() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{which.folder.parent.name}-{which.folder.name}.lock", timeout=timeout):
+        # Whoever left these was killed while writing, for we hold the lock.
+        for leftover in which.folder.glob(f"{TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+def shelves(kind: str) -> list[Shelf]:
+    """List the shelves of a kind, oldest first."""
+    folders = [p for p in (home() / kind).glob("*") if p.is_dir()]
+    return [Shelf(p) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+
+
+def size(which: Shelf) -> int:
+    """Add up the bytes on a shelf."""
+    return sum(p.stat().st_size for p in which.folder.glob("*") if p.is_file())
+
+
+def clear(kind: str) -> tuple[int, int]:
+    """Remove all shelves of a kind that no process holds.
+
+    Returns:
+        (removed, in use).
+    """
+    removed = busy = 0
+    for which in shelves(kind):
+        try:
+            with locked(which, timeout=0):
+                shutil.rmtree(which.folder)
+                removed += 1
+        except Timeout:
+            busy += 1
+    return removed, busy

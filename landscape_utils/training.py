@@ -1,0 +1,322 @@
+"""`train(spec)`: train once, remember for ever, resume after a kill.
+
+Measured on two cores: see `make bench`; an epoch costs what a bare loop over the same tensors costs, and the
+history one forward pass over the training and the test set more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from landscape_utils import history, store
+from landscape_utils.augment import crop_and_flip
+from landscape_utils.data import Dataset, Labelled
+from landscape_utils.labels import PermutedLabels, permute_labels
+from landscape_utils.models import build_model
+from landscape_utils.recipes import Recipe, RunSpec
+from landscape_utils.runs import Run, load_data, weights_name
+from landscape_utils.store import Shelf
+
+# Raise it when a change makes the same specification train differently: older runs are then not reused.
+FORMAT = 1
+
+
+def train(
+    spec: RunSpec,
+    *,
+    data: Dataset | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a specification, or give back the run if it was trained before.
+
+    The run is filed under the digest of the specification and of the data's own bytes. Another process that wants
+    the same run waits for this one. A killed training goes on from its last whole epoch, and on the CPU ends
+    with bit-identical weights.
+
+    Args:
+        spec: what to train.
+        data: the dataset, if it is in memory already; else it is loaded by the specification's name.
+        device: where to train; by default CUDA, MPS or the CPU, whichever is there first.
+        progress: show a bar with epoch, loss, accuracy and time left.
+
+    Returns:
+        The run.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+        OSError: the disk is full; the message names the path and the cache stays valid.
+        ValueError, FileNotFoundError: as `load_dataset` and `build_model` do.
+    """
+    dataset = load_data(spec) if data is None else data
+    which = find(spec, dataset)
+    with store.locked(which):
+        about = _finished(which)
+        if about is None:
+            labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
+            about = _fit(spec, labels, which, torch.device(device or default_device()), progress)
+    return Run(spec, which, about)
+
+
+def find(spec: RunSpec, dataset: Dataset) -> Shelf:
+    """Name the shelf on which the run of a specification on a dataset lies, or will lie."""
+    augmentation = [dataset.croppable, dataset.flippable]
+    content = {"format": FORMAT, "data": dataset.fingerprint, "augmentation": augmentation, **spec.identity()}
+    return store.shelf("runs", store.digest(content))
+
+
+def is_trained(spec: RunSpec, dataset: Dataset) -> bool:
+    """Tell whether `train` would find the run finished and whole."""
+    return _finished(find(spec, dataset)) is not None
+
+
+def default_device() -> str:
+    """Name the fastest kind of device there is: cuda, mps or cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _finished(which: Shelf) -> dict[str, Any] | None:
+    """Read the record of a finished run, if every file of it is sound."""
+    about = which.get_json("run")
+    if about is None:
+        return None
+    names = ["history", *(weights_name(e) for e in about["kept"])]
+    if all([which.has(name) for name in names]):  # a list: every damaged file is found and set aside at once
+        return about
+    which.drop("run")
+    return None
+
+
+# --- one training ------------------------------------------------------------------------------------------
+
+
+class _State:
+    """What a training carries from epoch to epoch, and what a resumed one needs back."""
+
+    def __init__(self, spec: RunSpec, dataset: Dataset, device: torch.device) -> None:
+        self.recipe = spec.settled()
+        options = dict(spec.model_options)
+        if self.recipe.pretrained:
+            options["pretrained"] = True
+        torch.manual_seed(_seed(spec.seed, 0))
+        model = build_model(spec.model, input_shape=dataset.input_shape, classes=len(dataset.classes), **options)
+        self.model = model.to(device, memory_format=memory_format(model))  # type: ignore[call-overload]
+        self.optimizer = _optimizer(self.model, self.recipe)
+        self.rows: list[dict[str, Tensor]] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self._saved_at, self._save_cost = -math.inf, 0.0
+
+    @property
+    def epoch(self) -> int:
+        return len(self.rows) - 1
+
+    def weights(self) -> dict[str, Tensor]:
+        # Plain layout: a channels-last tensor would be saved with its strides' order of bytes.
+        return {k: v.detach().cpu().contiguous().clone() for k, v in self.model.state_dict().items()}
+
+    def note(self, row: dict[str, Tensor]) -> None:
+        """Add an epoch to the history, and keep its weights if it is the best so far."""
+        self.rows.append(row)
+        if self.epoch > 0 and (not self.best or row["test_accuracy"] > self.rows[self.best_epoch]["test_accuracy"]):
+            self.best, self.best_epoch = self.weights(), self.epoch
+
+    def fitted(self) -> bool:
+        """Tell whether the recipe's training accuracy is reached."""
+        return self.recipe.stop_at is not None and float(self.rows[-1]["train_accuracy"]) > self.recipe.stop_at
+
+    def status(self) -> str:
+        """Say where training stands, for the progress bar."""
+        row = self.rows[-1]
+        return (
+            f"epoch {self.epoch}/{self.recipe.epochs}, loss {row['train_loss']:.3f}, "
+            f"test accuracy {row['test_accuracy']:.1%}"
+        )
+
+    def save_soon(self, which: Shelf) -> None:
+        """Save what a resumed training needs, unless saving would take more than a twentieth of the time."""
+        begun = time.monotonic()
+        if begun - self._saved_at > 20 * self._save_cost:
+            self.save(which)
+            self._saved_at = time.monotonic()
+            self._save_cost = self._saved_at - begun
+
+    def save(self, which: Shelf) -> None:
+        """Put weights, optimiser state, best weights and history on the shelf, in one file.
+
+        Random generators need no saving: every epoch starts from a seed of its own.
+        """
+        tensors = {f"model/{k}": v for k, v in self.weights().items()}
+        tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if v is not None}
+        tensors |= {f"history/{k}": torch.stack([row[k] for row in self.rows]) for k in self.rows[0]}
+        tensors["best_epoch"] = torch.tensor(self.best_epoch)
+        which.put_tensors("resume", tensors)
+
+    def restore(self, which: Shelf) -> bool:
+        """Go back to the last saved epoch; False when there is none."""
+        saved = which.get_tensors("resume")
+        if saved is None:
+            return False
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "history": {}}
+        for key, value in saved.items():
+            kind, _, name = key.partition("/")
+            if name:
+                parts[kind][name] = value
+        self.model.load_state_dict(parts["model"])
+        self.best, self.best_epoch = parts["best"], int(saved["best_epoch"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimizer"].items():
+            index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        length = len(parts["history"]["test_accuracy"])
+        self.rows = [{k: v[i] for k, v in parts["history"].items()} for i in range(length)]
+        return True
+
+
+def _fit(spec: RunSpec, labels: PermutedLabels, which: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
+    recipe, kept, started = spec.settled(), set(spec.kept_epochs()), time.time()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        state = _State(spec, labels.dataset, device)
+        data = _resident(labels.dataset, state.model, device)
+        if not state.restore(which):
+            state.note(history.measure(state.model, data, labels, math.nan, math.nan))
+            which.put_tensors(weights_name(0), state.weights())
+        steps = math.ceil(data.train.size / recipe.batch_size)
+        with tqdm(
+            total=recipe.epochs * steps,
+            initial=state.epoch * steps,
+            desc=f"{spec.model} on {spec.dataset}",
+            unit="step",
+            disable=not progress,
+            leave=False,
+        ) as bar:
+            while state.epoch < recipe.epochs and not state.fitted():
+                bar.set_postfix_str(state.status())
+                loss, lr = _train_epoch(state, data, spec, bar)
+                state.note(history.measure(state.model, data, labels, loss, lr))
+                if state.epoch in kept:
+                    which.put_tensors(weights_name(state.epoch), state.weights())
+                state.save_soon(which)
+    return _finish(spec, labels.dataset, state, which, device, time.time() - started)
+
+
+def _train_epoch(state: _State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple[float, float]:
+    """Train one epoch; give the mean loss over its (augmented) batches and the last learning rate."""
+    model, optimizer, recipe, (inputs, targets) = state.model, state.optimizer, state.recipe, data.train
+    seed = _seed(spec.seed, state.epoch + 1)
+    torch.manual_seed(seed)  # for dropout
+    generator = torch.Generator().manual_seed(seed)
+    fill = -torch.tensor(data.mean) / torch.tensor(data.std)
+    autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+    order = torch.randperm(len(targets), generator=generator)
+    batches = order.split(recipe.batch_size)
+    total, lr = torch.zeros((), device=inputs.device), recipe.lr
+    model.train()
+    for step, batch in enumerate(batches):
+        index = batch.to(inputs.device)
+        x, y = inputs[index], targets[index]
+        if recipe.augment:
+            x = crop_and_flip(x, generator, crop=data.croppable, flip=data.flippable, fill=fill)
+        lr = learning_rate(recipe, state.epoch * len(batches) + step, recipe.epochs * len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        with autocast:
+            loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach() * len(y)
+        bar.update()
+    mean = float(total) / len(targets)
+    if not math.isfinite(mean):
+        raise FloatingPointError(
+            f"training diverged: the loss is {mean} in epoch {state.epoch + 1} at learning rate {lr:.3g}; "
+            "try a smaller lr"
+        )
+    return mean, lr
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Give the learning rate of a step: constant, or lr/2 (1 + cos(pi step/steps))."""
+    if recipe.schedule == "constant":
+        return recipe.lr
+    return recipe.lr / 2 * (1 + math.cos(math.pi * step / steps))
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Choose channels-last for convolutional networks and the plain layout for the others."""
+    convolutional = any(isinstance(m, nn.Conv2d) for m in model.modules())
+    return torch.channels_last if convolutional else torch.contiguous_format
+
+
+def _resident(data: Dataset, model: nn.Module, device: torch.device) -> Dataset:
+    """Put the tensors on the device once, in the layout that the model wants."""
+    layout = memory_format(model)
+
+    def laid_out(part: Labelled) -> Labelled:
+        return Labelled(part.inputs.to(device).contiguous(memory_format=layout), part.targets.to(device), part.classes)
+
+    return Dataset(**{**vars(data), "train": laid_out(data.train), "test": laid_out(data.test)})
+
+
+def _seed(seed: int, epoch: int) -> int:
+    """Derive an epoch's own seed, so that a resumed training needs no generator state."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _finish(
+    spec: RunSpec, data: Dataset, state: _State, which: Shelf, device: torch.device, seconds: float
+) -> dict[str, Any]:
+    """Store the best and final weights and the history, and last of all the record that makes the run finished."""
+    which.put_tensors(weights_name(state.epoch), state.weights())
+    which.put_tensors(weights_name(state.best_epoch), state.best)
+    about = {
+        "dataset": spec.dataset,
+        "sizes": data.sizes,
+        "fingerprint": data.fingerprint,
+        "input_shape": data.input_shape,
+        "classes": len(data.classes),
+        "identity": spec.identity(),
+        "kept": sorted({0, state.best_epoch, state.epoch, *(e for e in spec.kept_epochs() if e <= state.epoch)}),
+        "best": state.best_epoch,
+        "last": state.epoch,
+        "seconds": round(seconds, 1),
+        "device": device.type,
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+    }
+    facts = {
+        "model": spec.model,
+        "data": data.sizes,
+        "seed": spec.seed,
+        "recipe": spec.recipe,
+        "recipe_numbers": json.dumps(asdict(state.recipe)),
+        "epsilon": spec.epsilon,
+        "device": device.type,
+        "torch": str(torch.__version__),
+    }
+    which.put_dataset("history", history.to_dataset(state.rows, data.classes, facts))
+    which.put_json("run", about)
+    which.drop("resume")
+    return about

@@ -1,0 +1,480 @@
+"""Every architecture runs, has the layers its paper prints, and means what its options say."""
+
+from __future__ import annotations
+
+import math
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch import nn
+
+from landscape_utils.models import PlainBlock, build_model, model_names, model_options
+
+CIFAR = (3, 32, 32)
+LIGHT = {
+    "mlp": {},
+    "fcn": {},
+    "resnet8": {},
+    "resnet20-ns": {},
+    "resnet18": {"width": 0.125},
+    "vgg16": {"width": 0.125},
+    "googlenet": {},
+    "dla": {},
+    "alexnet": {},
+    "mobilenet_v2": {},
+}
+
+
+def build(name, shape=CIFAR, classes=10, **options):
+    torch.manual_seed(0)
+    return build_model(name, input_shape=shape, classes=classes, **options)
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def check_runs(model, shape, classes):
+    """Logits of the right shape, and a finite gradient for every parameter."""
+    logits = model(torch.randn(2, *shape))
+    assert logits.shape == (2, classes)
+    nn.functional.cross_entropy(logits, torch.tensor([0, classes - 1])).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+# ---- every name --------------------------------------------------------------------------------------
+
+
+def test_the_registry_is_what_the_package_promises():
+    ladder = [f"resnet{depth}{suffix}" for depth in (8, 20, 32, 56, 110) for suffix in ("", "-ns")]
+    dense = ["mlp", "fcn", "feedforward"]
+    conv = [
+        "resnet18",
+        "vgg11",
+        "vgg16",
+        "vgg19",
+        "googlenet",
+        "dla",
+        "alexnet",
+        "mobilenet_v2",
+        "resnext101",
+    ]
+    assert model_names() == sorted(ladder + dense + conv)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_forward_and_backward(name):
+    check_runs(build(name, classes=7), CIFAR, 7)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 64, 64)], ids=str)
+@pytest.mark.parametrize("name", LIGHT)
+def test_other_sizes_and_channels(name, shape):
+    check_runs(build(name, shape, 3, **LIGHT[name]), shape, 3)
+
+
+@pytest.mark.parametrize("name", ["mlp", "fcn", "feedforward"])
+def test_fully_connected_models_take_vectors(name):
+    check_runs(build(name, (1024, 1, 1), 2), (1024, 1, 1), 2)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "alexnet"])
+def test_large_images(name):
+    model = build(name, (3, 224, 224), 4).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 224, 224)).shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", ["fcn", "resnet8", "resnet18", "googlenet", "dla"])
+def test_the_callers_seed_alone_decides_the_weights(name):
+    first, second = build(name).state_dict(), build(name).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    other = build_model(name, input_shape=CIFAR, classes=10).state_dict()  # the generator has moved on
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "side"),
+    [
+        ("dla", "level2", 32),
+        ("dla", "level5", 4),
+        ("googlenet", "inception3a", 32),
+        ("googlenet", "inception5b", 8),
+    ],
+)
+def test_cifar_stems_keep_the_resolution(name, module, side):
+    model, seen = build(name), []
+    model.get_submodule(module).register_forward_hook(lambda _m, _x, out: seen.append(tuple(out.shape[2:])))
+    model(torch.randn(2, *CIFAR))
+    assert seen == [(side, side)]
+
+
+def test_odd_sizes_are_rounded_up_in_dla():
+    # 28 -> 14 -> 7 -> 4: a pool that rounded down would give 3 beside the convolution's 4.
+    model, seen = build("dla", (1, 28, 28)), []
+    model.level5.register_forward_hook(lambda _m, _x, out: seen.append(tuple(out.shape[2:])))
+    model(torch.randn(2, 1, 28, 28))
+    assert seen == [(4, 4)]
+
+
+# ---- the papers' tables ------------------------------------------------------------------------------
+
+ROW = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+SUFFIX = {nn.BatchNorm2d: "bn", nn.ReLU: "relu", nn.Dropout: "dropout"}
+
+
+def describe(module):
+    if isinstance(module, nn.Conv2d):
+        return "conv {} {}x{}".format(module.out_channels, *module.kernel_size)
+    if isinstance(module, nn.Linear):
+        return f"linear {module.in_features}x{module.out_features}"
+    if isinstance(module, nn.MaxPool2d):
+        return f"maxpool {module.kernel_size}x{module.kernel_size} stride {module.stride}"
+    return f"avgpool {module.output_size}"
+
+
+def layers(model, shape):
+    """The table of a model: one row a convolution, linear layer or pool, in the order they are executed."""
+    rows = []
+
+    def record(module, inputs, output):
+        if isinstance(module, nn.AdaptiveAvgPool2d) and inputs[0].shape == output.shape:
+            return  # The papers do not list an average over one pixel.
+        if isinstance(module, ROW):
+            rows.append(describe(module))
+        else:
+            rows[-1] += " " + SUFFIX[type(module)]
+
+    for module in model.modules():
+        if isinstance(module, (*ROW, *SUFFIX)):
+            module.register_forward_hook(record)
+    with torch.no_grad():
+        model(torch.randn(2, *shape))
+    return rows
+
+
+POOL = "maxpool 2x2 stride 2"
+TABLE_1 = ["linear 1024x1024 relu"] * 5 + ["linear 1024x100"]
+TABLE_2 = [
+    "conv 64 11x11 relu",
+    POOL,
+    "conv 192 5x5 relu",
+    POOL,
+    "conv 384 3x3 relu",
+    "conv 256 3x3 relu",
+    "conv 1024 3x3 relu",
+    POOL,
+    "linear 1024x100",
+]
+TABLE_3 = [
+    *["conv 64 3x3 bn relu"] * 2,
+    POOL,
+    *["conv 128 3x3 bn relu"] * 2,
+    POOL,
+    *["conv 256 3x3 bn relu"] * 3,
+    POOL,
+    *["conv 512 3x3 bn relu"] * 3,
+    POOL,
+    *["conv 512 3x3 bn relu"] * 3,
+    POOL,
+    "linear 512x4096 relu dropout",
+    "linear 4096x4096 relu dropout",
+    "linear 4096x100",
+]
+RESNET18_BODY = [
+    *["conv 64 3x3 bn relu"] * 4,
+    "conv 128 3x3 bn relu",
+    "conv 128 3x3 bn",
+    "conv 128 1x1 bn relu",
+    *["conv 128 3x3 bn relu"] * 2,
+    "conv 256 3x3 bn relu",
+    "conv 256 3x3 bn",
+    "conv 256 1x1 bn relu",
+    *["conv 256 3x3 bn relu"] * 2,
+    "conv 512 3x3 bn relu",
+    "conv 512 3x3 bn",
+    "conv 512 1x1 bn relu",
+    *["conv 512 3x3 bn relu"] * 2,
+    "avgpool 1",
+]
+TABLE_4 = ["conv 64 3x3 bn relu", *RESNET18_BODY, "linear 512x100"]
+TABLE_5 = ["conv 64 7x7 bn relu", "maxpool 3x3 stride 2", *RESNET18_BODY, "linear 512x200"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape", "classes", "table", "rows"),
+    [
+        pytest.param("feedforward", {}, (1024, 1, 1), 100, TABLE_1, 6, id="table 1"),
+        pytest.param("alexnet", {}, CIFAR, 100, TABLE_2, 9, id="table 2"),
+        pytest.param("vgg16", {"head": "table3"}, CIFAR, 100, TABLE_3, 21, id="table 3"),
+        pytest.param("resnet18", {}, CIFAR, 100, TABLE_4, 22, id="table 4"),
+        pytest.param("resnet18", {"stem": "imagenet"}, (3, 64, 64), 200, TABLE_5, 23, id="table 5"),
+    ],
+)
+def test_layers_are_those_of_the_paper(name, options, shape, classes, table, rows):
+    assert len(table) == rows  # the last number in the paper's table
+    assert layers(build(name, shape, classes, **options), shape) == table
+
+
+def test_alexnet_keeps_sizes_but_for_its_first_convolution():
+    first, *others = [m for m in build("alexnet").modules() if isinstance(m, nn.Conv2d)]
+    assert (first.stride, first.padding) == ((4, 4), (5, 5))
+    assert [(m.stride[0], m.padding[0]) for m in others] == [(1, 2), (1, 1), (1, 1), (1, 1)]
+
+
+# ---- parameter counts --------------------------------------------------------------------------------
+
+
+def test_mlp_has_395_thousand_parameters():
+    assert count(build("mlp")) == 394_634
+    assert count(build("mlp", width=16)) == 3072 * 16 + 16 + 16 * 10 + 10
+
+
+def test_feedforward_has_5_2_million_weights_before_its_output():
+    model = build("feedforward", (1024, 1, 1), 100)
+    hidden = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)][:-1]
+    assert sum(hidden) == 5 * 1024**2 == 5_242_880
+    assert count(model) == 5_350_500
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("resnet20", "0.27"), ("resnet32", "0.46"), ("resnet56", "0.85"), ("resnet110", "1.7")],
+)
+def test_cifar_resnets_have_the_parameters_of_he_et_al(name, millions):
+    digits = len(millions.split(".")[1])
+    assert f"{count(build(name)) / 1e6:.{digits}f}" == millions
+
+
+@pytest.mark.parametrize("depth", [8, 20, 32, 56, 110])
+def test_depth_counts_convolutions_and_the_linear_layer(depth):
+    weighted = [m for m in build(f"resnet{depth}").modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(weighted) == depth
+
+
+@pytest.mark.parametrize(("classes", "parameters"), [(10, 11_173_962), (100, 11_220_132)])
+def test_resnet18_has_the_known_number_of_parameters(classes, parameters):
+    assert count(build("resnet18", classes=classes)) == parameters
+
+
+# ---- no skip connections -----------------------------------------------------------------------------
+
+
+def silence(block):
+    """Let the block's branch give zero whatever comes in."""
+    for conv in (block.conv1, block.conv2):
+        nn.init.zeros_(conv.weight)
+
+
+@pytest.mark.parametrize("depth", [8, 20, 32, 56, 110])
+def test_plain_networks_have_as_many_parameters(depth):
+    assert count(build(f"resnet{depth}-ns")) == count(build(f"resnet{depth}"))
+
+
+@pytest.mark.parametrize("layer", ["layer1", "layer2", "layer3"])
+def test_plain_networks_have_no_identity_path(layer):
+    images = torch.randn(2, *CIFAR)
+    plain, residual = build("resnet20-ns").eval(), build("resnet20").eval()
+    for model in (plain, residual):
+        silence(model.get_submodule(layer)[0])
+    assert isinstance(plain.get_submodule(layer)[0], PlainBlock)
+    with torch.no_grad():
+        assert torch.equal(plain(images), plain(-images))
+        assert not torch.allclose(residual(images), residual(-images))
+
+
+def test_shortcut_takes_every_other_pixel_and_pads_with_zero_channels():
+    block = build("resnet8").eval().layer2[0]
+    silence(block)
+    x = torch.rand(2, 16, 7, 7)
+    with torch.no_grad():
+        out = block(x)
+    assert out.shape == (2, 32, 4, 4)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert not out[:, :8].any()
+    assert not out[:, 24:].any()
+
+
+def test_convolutions_are_drawn_as_he_et_al_do():
+    conv = build("resnet18").layer4[0].conv1  # 256 to 512: fan_out is not fan_in
+    assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512)), rel=0.01)
+
+
+# ---- options -----------------------------------------------------------------------------------------
+
+
+def linears(model):
+    return [m for m in model.modules() if isinstance(m, nn.Linear)]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 9])
+def test_fcn_depth_counts_linear_layers(depth):
+    model = build("fcn", (1, 28, 28), depth=depth, width=32)
+    assert len(linears(model)) == depth
+    assert sum(isinstance(m, nn.ReLU) for m in model.modules()) == depth - 1
+    assert [m.out_features for m in linears(model)] == [32] * (depth - 1) + [10]
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 2.0])
+def test_fcn_weights_are_glorots_times_the_scale_and_biases_zero(scale):
+    for layer in linears(build("fcn", (1, 28, 28), width=512, init_scale=scale)):
+        glorot = math.sqrt(2 / (layer.in_features + layer.out_features))
+        assert layer.weight.std().item() == pytest.approx(scale * glorot, rel=0.03)
+        assert not layer.bias.any()
+
+
+def test_fcn_without_biases():
+    assert all(parameter.ndim == 2 for parameter in build("fcn", bias=False).parameters())
+
+
+def test_fcn_refuses_a_depth_of_zero():
+    with pytest.raises(ValueError, match="at least 1 linear layer, got 0"):
+        build("fcn", depth=0)
+
+
+def additive(model):
+    return [name for name, _ in model.named_parameters() if name.endswith("bias")]
+
+
+@pytest.mark.parametrize("head", ["linear", "table3"])
+@pytest.mark.parametrize("batchnorm", [True, False])
+def test_vgg_without_biases_has_no_additive_term(batchnorm, head):
+    options = {"batchnorm": batchnorm, "head": head, "width": 0.125}
+    model = build("vgg11", bias=False, **options)
+    assert additive(build("vgg11", **options))
+    assert not additive(model)
+    # What is left in one dimension are BatchNorm's factors.
+    gammas = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert {name for name, p in model.named_parameters() if p.ndim == 1} == gammas
+    assert len(gammas) == (8 if batchnorm else 0)
+    check_runs(model, CIFAR, 10)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_vgg_is_positively_homogeneous_only_without_biases(bias):
+    model = build("vgg16", batchnorm=False, bias=bias, width=0.25).double().eval()
+    images = torch.randn(2, *CIFAR, dtype=torch.float64)
+    with torch.no_grad():
+        same = torch.allclose(model(3 * images), 3 * model(images), rtol=1e-12, atol=0)
+    assert same == (not bias)
+
+
+def test_vgg_batchnorm_can_be_left_out():
+    assert any(isinstance(m, nn.BatchNorm2d) for m in build("vgg11", width=0.1).modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in build("vgg11", width=0.1, batchnorm=False).modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+def test_width_scales_every_layers_channels(name):
+    def channels(width):
+        return [m.out_channels for m in build(name, width=width).modules() if isinstance(m, nn.Conv2d)]
+
+    assert channels(0.5) == [c // 2 for c in channels(1.0)]
+    assert set(channels(0.001)) == {1}
+    # Almost all weights are products of two widths.
+    assert count(build(name, width=0.5)) / count(build(name)) == pytest.approx(0.25, rel=0.01)
+
+
+def test_options_are_listed_with_their_defaults():
+    assert model_options("fcn") == {"depth": 4, "width": 128, "bias": True, "init_scale": 1.0}
+    assert model_options("vgg16") == {"batchnorm": True, "bias": True, "width": 1.0, "head": "linear"}
+    assert model_options("resnet110-ns") == {}
+    assert model_options("timm/resnet10t") == {"pretrained": False}
+
+
+@pytest.mark.parametrize("name", ["fcn", "resnet18", "vgg11"])
+def test_passing_the_defaults_changes_nothing(name):
+    implicit, explicit = build(name).state_dict(), build(name, **model_options(name)).state_dict()
+    assert all(torch.equal(implicit[key], explicit[key]) for key in implicit | explicit)
+
+
+# ---- what is refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet21", {}, "unknown model 'resnet21'.*resnet20"),
+        ("timm/resnet10x", {}, "unknown timm model 'resnet10x'.*resnet10t"),
+        ("mlp", {"widht": 3}, "unknown option of mlp 'widht'.*width"),
+        ("vgg16", {"dropout": 3}, "unknown option of vgg16 'dropout'.*batchnorm, bias, head, width"),
+        ("alexnet", {"width": 3}, "unknown option of alexnet 'width'.*takes none"),
+        ("resnet18", {"stem": "cifar10"}, "unknown stem of resnet18 'cifar10'.*cifar"),
+        ("vgg11", {"head": "table4"}, "unknown head of a VGG 'table4'.*table3"),
+        ("timm/resnet10t", {"no_such_thing": 1}, "timm refuses.*no_such_thing"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_nearest_ones(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **options)
+
+
+def test_options_of_an_unknown_model():
+    with pytest.raises(ValueError, match=r"unknown model 'alexnet2'.*alexnet"):
+        model_options("alexnet2")
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((32, 32), 10), ((0, 32, 32), 10), (CIFAR, 0)])
+def test_sizes_that_no_model_has(shape, classes):
+    with pytest.raises(ValueError, match="channels, height, width"):
+        build("mlp", shape, classes)
+
+
+# ---- timm and pretrained weights ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["timm/resnet10t", "timm/test_vit"])
+def test_timm_models_by_name(name):
+    # A transformer's image size is fixed when it is built (test_vit's own is 160x160).
+    check_runs(build(name, (1, 32, 32), 5), (1, 32, 32), 5)
+
+
+def test_timm_options_are_passed_on():
+    assert build("timm/resnet10t", drop_rate=0.25).drop_rate == 0.25
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty torch hub cache without a network."""
+
+    def offline(*_args, **_kwargs):
+        raise URLError("no network here")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnext101"])
+def test_weights_that_cannot_be_had_are_one_clear_sentence(name, hub):
+    with pytest.raises(ConnectionError, match=r"could not be downloaded.*no network here") as caught:
+        build(name, pretrained=True)
+    assert name.split("_")[0] in str(caught.value).lower()
+    assert str(hub) in str(caught.value)
+    assert isinstance(caught.value.__cause__, URLError)
+
+
+def test_timm_weights_that_cannot_be_had_are_one_clear_sentence(monkeypatch):
+    def offline(*_args, **_kwargs):
+        raise FileNotFoundError("no network here")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(ConnectionError, match=r"timm/resnet10t could not be downloaded.*no network here"):
+        build("timm/resnet10t", pretrained=True)
+
+
+def test_pretrained_weights_are_loaded_and_only_what_must_be_is_fresh(hub):
+    source = build("mobilenet_v2", classes=1000).state_dict()
+    hub.mkdir()
+    torch.save(source, hub / "mobilenet_v2-b0353104.pth")
+    torch.manual_seed(1)
+    same = build_model("mobilenet_v2", input_shape=CIFAR, classes=1000, pretrained=True).state_dict()
+    other = build_model("mobilenet_v2", input_shape=(1, 8, 8), classes=7, pretrained=True).state_dict()
+    assert all(torch.equal(same[key], source[key]) for key in source)
+    fresh = {key for key in source if not torch.equal(other[key], source[key])}
+    assert fresh == {"features.0.0.weight", "classifier.1.weight", "classifier.1.bias"}
+    assert other["features.0.0.weight"].shape == (32, 1, 3, 3)
+    assert other["classifier.1.weight"].shape == (7, 1280)
