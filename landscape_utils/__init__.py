@@ -1,18 +1,24 @@
 """Notebooks' workhorse: why deep networks generalise, as plain functions over models and tensors."""
 
 from landscape_utils.data import Dataset, Labelled, load_dataset
+from landscape_utils.inference import outcomes
 from landscape_utils.interference import (
     agreement,
     bootstrap_interval,
+    by_model,
     cctm,
+    cctm_of,
     error_shares,
+    interference_only,
     interferers,
+    mean_cctm,
     recalls,
     symmetry,
     top_cells,
 )
 from landscape_utils.labels import permute_labels
 from landscape_utils.models import build_model
+from landscape_utils.profiles import settle
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
 from landscape_utils.training import train
@@ -28,12 +34,18 @@ __all__ = [
     "agreement",
     "bootstrap_interval",
     "build_model",
+    "by_model",
     "cctm",
+    "cctm_of",
     "error_shares",
+    "interference_only",
     "interferers",
     "load_dataset",
+    "mean_cctm",
+    "outcomes",
     "permute_labels",
     "recalls",
+    "settle",
     "symmetry",
     "top_cells",
     "train",

@@ -129,7 +129,7 @@ def judge(
     if holds is None and not reason:
         raise ValueError(f"{claim} has no verdict and no reason; say why it is not testable here")
     verdict: Verdict = "not testable here" if holds is None else "reproduced" if holds else "not reproduced"
-    return Judgement(claim, criterion, measured, verdict, effect, interval, reason, clear)
+    return Judgement(claim, criterion, measured, verdict, float(effect), interval, reason, bool(clear))
 
 
 def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:

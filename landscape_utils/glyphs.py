@@ -87,7 +87,7 @@ def _paint(rng: np.random.Generator, shapes: NDArray[np.float32], difficulty: fl
     n = len(shapes)
     paper = rng.uniform(0.1, 0.5, (n, 1, 1, 3)).astype(np.float32)
     strength = rng.uniform(0.25, 0.5, (n, 1, 1, 3)).astype(np.float32) / np.float32(1 + 0.5 * difficulty)
-    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.11 * difficulty)
+    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.1 * difficulty)
     pictures = paper + strength * (shapes * _worn(rng, shapes.shape, difficulty))[..., None] + noise
     return np.rint(np.clip(pictures, 0, 1) * np.float32(255)).astype(np.uint8)
 
@@ -96,8 +96,8 @@ def _worn(rng: np.random.Generator, shape: tuple[int, ...], difficulty: float) -
     """Fade the ink towards the lower right, where the tail of Q, the bar of G and the foot of E are."""
     n, height, width = shape
     across = np.arange(height, dtype=np.float32)[:, None] / height + np.arange(width, dtype=np.float32) / width
-    ramp = np.clip(2.5 * (across - np.float32(0.9)), 0, 1)
-    loss = np.clip(rng.uniform(0, 1, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
+    ramp = np.clip(3 * (across - np.float32(0.85)), 0, 1)
+    loss = np.clip(rng.uniform(0, 0.85, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
     kept: NDArray[np.float32] = 1 - loss * ramp
     return kept
 
@@ -115,4 +115,4 @@ def _mask(character: str, font: int, difficulty: float) -> Image.Image:
     image = Image.new("L", (_CANVAS, _CANVAS))
     face = ImageFont.truetype(str(_font_files()[font]), _POINTS)
     ImageDraw.Draw(image).text((_CANVAS / 2, _CANVAS / 2), character, fill=255, font=face, anchor="mm")
-    return image.filter(ImageFilter.GaussianBlur(1.2 * difficulty))
+    return image.filter(ImageFilter.GaussianBlur(1.1 * difficulty))

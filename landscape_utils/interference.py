@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -50,6 +50,18 @@ def cctm_of(result: Outcomes, classes: Sequence[str] | None = None) -> xr.DataAr
         name="cctm",
         attrs={"long_name": "cross-class test matrix", "units": "share of the true class"},
     )
+
+
+def mean_cctm(several: Iterable[xr.DataArray]) -> xr.DataArray:
+    """Average CCTMs of the same test images, over seeds or architectures."""
+    rates: xr.DataArray = xr.concat(list(several), dim="model").mean("model", keep_attrs=True)
+    return rates
+
+
+def by_model(several: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Stack CCTMs or recalls of several models into one Dataset over `model`."""
+    names = list(several)
+    return xr.concat([several[name] for name in names], dim="model").assign_coords(model=names).to_dataset()
 
 
 def recalls(rates: xr.DataArray) -> xr.DataArray:

@@ -18,6 +18,7 @@ from landscape_utils.interference import (
     error_shares,
     interference_only,
     interferers,
+    mean_cctm,
     recalls,
     symmetry,
     top_cells,
@@ -30,12 +31,6 @@ KNOWN_PAIRS: dict[str, Pairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "d
 LEADING_PAIRS: dict[str, Pairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "dog"),)}
 
 
-def mean_cctm(by_model: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """Average CCTMs of several models on the same test images."""
-    rates: xr.DataArray = xr.concat(list(by_model.values()), dim="model").mean("model", keep_attrs=True)
-    return rates
-
-
 def largest_cells(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgement:
     """CI-1: the largest cells of the CCTM, averaged over the architectures, are the known pairs, both ways."""
     pairs = LEADING_PAIRS.get(dataset, ())
@@ -45,11 +40,11 @@ def largest_cells(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
         return judge(
             "CI-1",
             criterion="the largest cells are the known pairs",
-            measured=_cells(mean_cctm(by_model), 4),
+            measured=_cells(mean_cctm(by_model.values()), 4),
             holds=None,
             reason=f"no pair of {dataset} was named beforehand",
         )
-    mean = mean_cctm(by_model)
+    mean = mean_cctm(by_model.values())
     cells = top_cells(mean, mean.size)
     inside = [rate for a, b, rate in cells if (a, b) in wanted]
     outside = [rate for a, b, rate in cells if (a, b) not in wanted]
@@ -88,7 +83,7 @@ def largest_share(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
     Where no pair was named beforehand, the pairs are chosen on one half of the test images (a binomial split of the
     counts) and their share is measured on the other, so that choosing them does not count in their favour.
     """
-    mean = mean_cctm(by_model)
+    mean = mean_cctm(by_model.values())
     known = KNOWN_PAIRS.get(dataset)
     if known is not None:
         names = [f"{a}-{b}" for a, b in known]
@@ -123,7 +118,7 @@ def same_hard_classes(by_model: Mapping[str, xr.DataArray]) -> Judgement:
         return judge("CI-4", criterion=criterion, measured="-", holds=None, reason="it takes two architectures or more")
     result = agreement({name: recalls(rates) for name, rates in by_model.items()})
     rho, p = float(result["mean_correlation"]), float(result["p_value"])
-    worst = recalls(mean_cctm(by_model)).to_series().nsmallest(2)
+    worst = recalls(mean_cctm(by_model.values())).to_series().nsmallest(2)
     return judge(
         "CI-4",
         criterion=criterion,

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -114,7 +115,7 @@ def null_histogram(observed: float, null: NDArray[np.float64], *, ax: Axes | Non
 
 
 def error_share_bars(
-    shares: xr.DataArray, *, ax: Axes | None = None, count: int = 12, known: Sequence[str] = ()
+    shares: xr.DataArray, *, ax: Axes | None = None, count: int = 12, known: Sequence[tuple[str, str]] = ()
 ) -> Axes:
     """Draw the share of all errors that each pair of classes holds, largest first, against the uniform share.
 
@@ -122,12 +123,14 @@ def error_share_bars(
         shares: from `error_shares`.
         ax: where to draw.
         count: how many pairs.
-        known: pairs to mark, as they are named in `shares`.
+        known: pairs to mark, in either order.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
     shown = shares.isel(pair=slice(count))
     names = [str(p) for p in shown["pair"].values]
-    colours = [COLOURS[0] if name in known else "0.65" for name in names]
+    marked = {frozenset(pair) for pair in known}
+    ends = zip(shown["first"].values, shown["second"].values, strict=True)
+    colours = [COLOURS[0] if frozenset((str(a), str(b))) in marked else "0.65" for a, b in ends]
     ax.bar(names, shown.values, color=colours)
     ax.axhline(shares.attrs["uniform_share"], color=COLOURS[1], lw=1.5, ls="--")
     ax.annotate(
@@ -217,6 +220,11 @@ def footnote(figure: Figure, text: str) -> None:
     """Write below a figure what it rests on."""
     if text:
         figure.supxlabel(text, fontsize=9, color="0.35")
+
+
+def display_markdown(text: str) -> None:
+    """Show Markdown below a notebook's cell."""
+    display(Markdown(text))
 
 
 def to_png(figure: Figure, *, dpi: int = 90) -> bytes:

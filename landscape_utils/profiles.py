@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+import xarray as xr
+from matplotlib.figure import Figure
 
-from landscape_utils import sources
+from landscape_utils import claims, plots, sources
 from landscape_utils.data import Dataset, load_dataset, require_published
 from landscape_utils.errors import unknown
 from landscape_utils.files import home
@@ -101,6 +103,16 @@ class Setup:
             ]
             for name in self.architectures
         }
+
+    def save(self, figure: Figure, name: str, numbers: xr.Dataset, *, formats: Sequence[str] = ("png",)) -> None:
+        """Write a figure's picture, and its numbers beside the executed notebook."""
+        plots.save(
+            figure, f"{self.notebook}-{name}", numbers, figures=figures_folder(), out=out_folder(), formats=formats
+        )
+
+    def save_claims(self, judgements: Sequence[claims.Judgement], data: Dataset) -> None:
+        """Write the verdicts, and what they rest on, beside the executed notebook."""
+        claims.save(judgements, out_folder() / f"{self.notebook}.claims.json", self.about(data))
 
     def about(self, data: Dataset) -> dict[str, Any]:
         """Tell what a result rests on: profile, data, seeds, machine and versions."""

@@ -253,7 +253,7 @@ def _spheres(train_size: int | None, test_size: int | None, difficulty: float | 
 
 
 GENERATED: dict[str, Callable[..., Arrays]] = {
-    "glyphs10": _glyphs(glyphs.GLYPHS10, (6_000, 2_000)),
+    "glyphs10": _glyphs(glyphs.GLYPHS10, (6_000, 4_000)),
     "glyphs100": _glyphs(glyphs.GLYPHS100, (10_000, 5_000)),
     "digits": _digits,
     "spheres": _spheres,

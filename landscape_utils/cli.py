@@ -1,0 +1,226 @@
+"""The command `landscape`: run notebooks, fetch data, look after the cache, gather claims."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from landscape_utils import store
+from landscape_utils.files import home
+
+app = typer.Typer(
+    help="Notebooks on why deep networks generalise: run them, fetch their data, look after their cache.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+cache = typer.Typer(help="What was computed once and is remembered.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(cache, name="cache")
+
+
+def main() -> None:
+    """Run the command; bad input ends with one sentence and exit code 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
+    except (ValueError, FileNotFoundError, ConnectionError) as error:
+        _stop(str(error), 2)
+    except KeyError as error:
+        _stop(str(error.args[0]), 2)
+    except (OSError, FloatingPointError) as error:
+        _stop(str(error), 1)
+
+
+def _stop(sentence: str, code: int) -> None:
+    print(f"landscape: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command()
+def run(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Names such as 01_cctm, or paths.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run all notebooks.")] = False,
+    parameter: Annotated[list[str] | None, typer.Option("-p", help="A parameter, name=value; may be repeated.")] = None,
+    profile: Annotated[str | None, typer.Option(help="quick, standard or paper.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of executed notebooks, numbers and claims.")] = Path("out"),
+    figures: Annotated[Path | None, typer.Option(help="Folder of pictures; OUT/figures by default.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be computed and what it would cost.")] = False,
+) -> None:
+    """Execute notebooks and say where their pictures, numbers and claims lie."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from landscape_utils import execute
+
+    names = _all_notebooks() if every else list(notebooks or [])
+    if not names:
+        raise ValueError("no notebook is named; give names such as 01_cctm, or --all")
+    given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
+    # Everything is checked before anything is written.
+    jobs = []
+    for name in names:
+        path = execute.notebook_path(name)
+        values = execute.parse(path, given)
+        jobs.append((path, values, execute.setup_of(path, values)))
+    if dry_run:
+        for path, _, setup in jobs:
+            _print_costs(path, setup)
+        return
+    for path, values, _ in jobs:
+        begun = time.monotonic()
+        try:
+            target = execute.execute(path, values, out=out, figures=figures or out / "figures")
+        except PapermillExecutionError as error:
+            _stop(
+                f"{path.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {out / path.name}",
+                1,
+            )
+        print(f"{path.stem}: {time.monotonic() - begun:.0f} s")
+        print(f"  executed notebook  {target}")
+        print(f"  numbers            {out}/{path.stem}-*.nc")
+        print(f"  pictures           {figures or out / 'figures'}/{path.stem}-*")
+        print(f"  claims             {out}/{path.stem}.claims.json")
+
+
+def _print_costs(path: Path, setup: object) -> None:
+    from landscape_utils.profiles import Setup, estimate
+
+    if not isinstance(setup, Setup):
+        print(f"{path.stem}: no training")
+        return
+    data = setup.load_data()
+    print(f"{path.stem}, profile {setup.profile}, {data.sizes}")
+    seconds = memory = disk = 0.0
+    for name, specs in setup.specs().items():
+        cost = estimate(specs[0], data)
+        for spec in specs:
+            done = estimate(spec, data).done if spec is not specs[0] else cost.done
+            state = "done already" if done else f"{_duration(cost.seconds)}, {_bytes(cost.disk)} on disk"
+            print(f"  {name}, {spec.recipe}, {spec.settled().epochs} epochs, seed {spec.seed}: {state}")
+            seconds, disk = seconds + (0 if done else cost.seconds), disk + (0 if done else cost.disk)
+        memory = max(memory, cost.memory)
+    free = psutil.disk_usage(str(_existing(home()))).free
+    print(
+        f"  in all about {_duration(seconds)} of training, {_bytes(memory)} of memory beside Python's own 600 MB, "
+        f"{_bytes(disk)} on disk ({_bytes(free)} free); nothing was written"
+    )
+
+
+@app.command("list")
+def list_notebooks() -> None:
+    """List the notebooks, their profiles, and the names of datasets, models and recipes."""
+    from landscape_utils.models import model_names
+    from landscape_utils.profiles import PROFILES
+    from landscape_utils.recipes import RECIPES
+    from landscape_utils.sources import dataset_names
+
+    for name in _all_notebooks():
+        print(f"{name:20s} {', '.join(PROFILES.get(name, {}))}")
+    print(f"\ndatasets   {', '.join(dataset_names())}, path/to/arrays.npz, path/to/imagefolder")
+    print(f"models     {', '.join(model_names())}, timm/<any name>")
+    print(f"recipes    {', '.join(RECIPES)}")
+
+
+@app.command()
+def data(names: Annotated[list[str], typer.Argument(help="Datasets to fetch.")]) -> None:
+    """Fetch datasets ahead, for a room without a network."""
+    from landscape_utils.data import load_dataset
+    from landscape_utils.sources import data_folder
+
+    for name in names:
+        loaded = load_dataset(name)
+        print(f"{loaded.sizes}, {len(loaded.classes)} classes, inputs {loaded.input_shape}; kept in {data_folder()}")
+
+
+@cache.command("list")
+def cache_list() -> None:
+    """List the trained runs."""
+    for shelf in store.shelves("runs"):
+        about = shelf.get_json("run")
+        if about is None:
+            print(f"{shelf.folder.name}  {_bytes(store.size(shelf)):>9s}  unfinished")
+            continue
+        what = about["identity"]
+        print(
+            f"{shelf.folder.name}  {_bytes(store.size(shelf)):>9s}  {what['model']} on {about['dataset']}, "
+            f"{about['last']} epochs, seed {what['seed']}, {about['seconds']:.0f} s on {about['device']}"
+        )
+
+
+@cache.command("size")
+def cache_size() -> None:
+    """Say how much disk the cache takes."""
+    shelves = store.shelves("runs")
+    print(f"{len(shelves)} runs, {_bytes(sum(map(store.size, shelves)))} in {home()}")
+
+
+@cache.command("clear")
+def cache_clear() -> None:
+    """Remove all runs that no process is using."""
+    removed, busy = store.clear("runs")
+    print(f"removed {removed} runs" + (f"; {busy} are in use and stay" if busy else ""))
+
+
+@app.command()
+def report(out: Annotated[Path, typer.Option(help="Folder with the claims of earlier runs.")] = Path("out")) -> None:
+    """Gather the claims of all runs into one table."""
+    from landscape_utils import claims
+    from landscape_utils.files import write_atomically
+
+    files = sorted(out.glob("*.claims.json"))
+    if not files:
+        raise FileNotFoundError(f"{out} holds no claims; run a notebook first, e.g. landscape run 01_cctm --out {out}")
+    parts = ["# Claims\n"]
+    for file in files:
+        judgements, about = claims.load(file)
+        rests = f"Profile {about['profile']}; {about['data']}; seeds {about['seeds']}; {about['machine']}."
+        parts += [f"## {about['notebook']}\n", f"{rests}\n", claims.markdown_table(judgements) + "\n"]
+        for judgement in judgements:
+            print(f"{judgement.id:6s} {judgement.verdict:18s} {judgement.measured}")
+    write_atomically(out / "report.md", "\n".join(parts).encode())
+    print(f"\nwritten to {out / 'report.md'}")
+
+
+@app.command()
+def lab(port: Annotated[int, typer.Option(help="Port on localhost.")] = 8888) -> None:
+    """Open JupyterLab on localhost, with a token, in the folder of the notebooks."""
+    from landscape_utils.execute import notebook_path
+
+    folder = notebook_path(_all_notebooks()[0]).parent.resolve()
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", "--ip=127.0.0.1", f"--port={port}"]
+    os.execv(sys.executable, command)
+
+
+def _all_notebooks() -> list[str]:
+    from landscape_utils.profiles import PROFILES
+
+    return sorted(PROFILES)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+if __name__ == "__main__":
+    main()

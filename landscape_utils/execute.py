@@ -1,0 +1,141 @@
+"""Run notebooks with checked parameters, through papermill."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pydantic import TypeAdapter, ValidationError
+
+from landscape_utils.errors import unknown
+from landscape_utils.profiles import PROFILES, Setup, settle
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell: its name, type and literal default."""
+
+    name: str
+    annotation: str
+    default: Any
+
+
+def notebook_path(name: str) -> Path:
+    """Find a notebook by its name or by its path.
+
+    Names are looked up in `./notebooks`, then beside the package (a checkout) and inside it (an installed wheel).
+
+    Raises:
+        ValueError: no such notebook; the nearest names are given.
+    """
+    if name.endswith(".ipynb") and Path(name).exists():
+        return Path(name)
+    here = Path(__file__).parent
+    for folder in (Path("notebooks"), here.parent / "notebooks", here / "notebooks"):
+        path = folder / f"{name.removesuffix('.ipynb')}.ipynb"
+        if path.exists():
+            return path
+    raise unknown("notebook", name, PROFILES)
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """Read the names, annotated types and defaults in a notebook's cell tagged `parameters`.
+
+    Raises:
+        ValueError: there is no such cell, or it holds something other than annotated literals.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if not tagged:
+        raise ValueError(f"{path} has no cell tagged `parameters`; tag the cell that holds its literals")
+    found = {}
+    for node in ast.parse(tagged[0].source).body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+            raise ValueError(f"{path}: the parameters cell holds `{ast.unparse(node)}`; write `name: type = literal`")
+        name = node.target.id
+        found[name] = Parameter(name, ast.unparse(node.annotation), ast.literal_eval(node.value))
+    return found
+
+
+def parse(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
+    """Turn `name=value` texts into the values that a notebook's parameters take.
+
+    A list is written `a,b,c` or as a Python literal.
+
+    Raises:
+        ValueError: not of that form, an unknown parameter, or a value of another type.
+    """
+    known = parameters(path)
+    given = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"{assignment!r} is no parameter; write -p name=value")
+        if name not in known:
+            raise unknown(f"parameter of {path.stem}", name, known)
+        given[name] = _value(known[name], text)
+    return given
+
+
+def _value(parameter: Parameter, text: str) -> Any:
+    wanted: Any = TypeAdapter(eval(parameter.annotation, {"__builtins__": _TYPES}))
+    candidates: list[Any] = [_literal(text), text, [_literal(part) for part in text.split(",")], text.split(",")]
+    for candidate in candidates:
+        try:
+            return wanted.validate_python(candidate, strict=True)
+        except ValidationError:
+            continue
+    raise ValueError(f"parameter {parameter.name} is {text!r}; it must be {parameter.annotation}")
+
+
+_TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
+    """Settle a notebook's profile with the parameters that were given; None for a notebook that has no profiles.
+
+    Raises:
+        ValueError, FileNotFoundError: as `settle` does.
+    """
+    if path.stem not in PROFILES:
+        return None
+    defaults = {name: parameter.default for name, parameter in parameters(path).items()}
+    settled = {f.name for f in fields(Setup)} - {"notebook"}
+    return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
+
+
+def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path) -> Path:
+    """Execute a notebook with parameters and keep it with all its outputs.
+
+    Args:
+        path: the notebook.
+        given: parameters that differ from its defaults.
+        out: folder for the executed notebook, the numbers and the claims.
+        figures: folder for the pictures.
+
+    Returns:
+        The executed notebook; a failing cell's error is kept in it.
+
+    Raises:
+        papermill.PapermillExecutionError: a cell failed.
+    """
+    from papermill.execute import execute_notebook
+
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / path.name
+    # The kernel inherits these; a notebook opened by hand writes to the cache folder instead.
+    os.environ["LANDSCAPE_OUT"], os.environ["LANDSCAPE_FIGURES"] = str(out.resolve()), str(figures.resolve())
+    execute_notebook(path, target, parameters=dict(given), kernel_name="python3", cwd=Path.cwd())
+    return target

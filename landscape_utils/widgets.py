@@ -1,0 +1,106 @@
+"""Panels for Jupyter: widgets wire plots to numbers that were computed once; they compute nothing themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from torch import Tensor
+
+from landscape_utils.data import Dataset
+from landscape_utils.interference import interference_only, top_cells
+from landscape_utils.plots import cctm_row, gallery, to_png
+
+GALLERY = 12
+
+
+class Panel(ipywidgets.VBox):
+    """Controls above a picture; an error is shown as text in the picture's place, and kept in `error`.
+
+    Attributes:
+        controls: the widgets whose values the picture is drawn from, by argument name.
+        image: the picture, as PNG bytes.
+        message: an error's text, empty while there is none.
+        error: the last exception, or None.
+    """
+
+    def __init__(self, draw: Callable[..., bytes], controls: Mapping[str, Any], *, width: int) -> None:
+        """Lay the controls out, draw the first picture at once, and listen to the controls."""
+        self.controls = dict(controls)
+        self.image = ipywidgets.Image(format="png", width=width)
+        self.message = ipywidgets.HTML()
+        self.error: Exception | None = None
+        self._draw = draw
+        super().__init__([ipywidgets.HBox(list(self.controls.values())), self.message, self.image])
+        for control in self.controls.values():
+            control.observe(self.refresh, names="value")
+        self.refresh()
+
+    def refresh(self, change: object = None) -> None:
+        """Draw the picture again from the controls' values."""
+        try:
+            self.image.value = self._draw(**{name: control.value for name, control in self.controls.items()})
+            self.error, self.message.value, self.image.layout.display = None, "", ""
+        except Exception as error:  # shown to the reader: a callback's exception would vanish
+            self.error, self.image.layout.display = error, "none"
+            self.message.value = f"<pre style='color:#b00'>{type(error).__name__}: {error}</pre>"
+
+
+def cctm_panel(rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor], data: Dataset) -> Panel:
+    """Explore one class: its row of the CCTM, its interferers at a threshold, and the test images behind a cell.
+
+    Args:
+        rates: CCTM by architecture.
+        predicted: predicted class of each test image, shape (N,), by architecture.
+        data: the dataset whose test images were predicted.
+
+    Returns:
+        The panel; its controls are `model`, `true`, `taken_for` and `threshold`.
+    """
+    first = next(iter(rates))
+    true, taken_for, _ = top_cells(rates[first], 1)[0]
+    classes = list(data.classes)
+    controls: dict[str, Any] = {
+        "model": ipywidgets.Dropdown(options=list(rates), description="model"),
+        "true": ipywidgets.Dropdown(options=classes, value=true, description="class"),
+        "taken_for": ipywidgets.Dropdown(options=classes, value=taken_for, description="taken for"),
+        "threshold": ipywidgets.FloatSlider(
+            value=0.005,
+            min=0.0,
+            max=0.1,
+            step=0.0025,
+            description="threshold",
+            readout_format=".2%",
+            continuous_update=False,
+        ),
+    }
+
+    def draw(model: str, true: str, taken_for: str, threshold: float) -> bytes:
+        return _row_and_images(rates[model], predicted[model], data, true, taken_for, threshold)
+
+    def follow(change: object) -> None:
+        """Turn to the strongest interferer of the class that was picked."""
+        row = interference_only(rates[controls["model"].value]).sel(true=controls["true"].value)
+        controls["taken_for"].value = str(row["predicted"].values[int(np.nanargmax(row.values))])
+
+    controls["true"].observe(follow, names="value")
+    return Panel(draw, controls, width=820)
+
+
+def _row_and_images(
+    rates: xr.DataArray, predicted: Tensor, data: Dataset, true: str, taken_for: str, threshold: float
+) -> bytes:
+    figure = plt.figure(figsize=(9, 5), layout="constrained")
+    grid = figure.add_gridspec(2, GALLERY, height_ratios=[3, 1])
+    cctm_row(rates, true, threshold, ax=figure.add_subplot(grid[0, :]))
+    places = [figure.add_subplot(grid[1, i]) for i in range(GALLERY)]
+    a, b = data.classes.index(true), data.classes.index(taken_for)
+    behind = ((data.test.targets == a) & (predicted == b)).nonzero().ravel()
+    verb = "recognised" if a == b else f"taken for {taken_for}"
+    title = f"{len(behind)} of {int((data.test.targets == a).sum())} {true} test images are {verb}"
+    gallery(data.pictures(data.test.inputs[behind[:GALLERY]]), axes=places, title=title)
+    return to_png(figure)
