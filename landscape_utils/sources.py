@@ -109,7 +109,8 @@ def read_npz(path: Path) -> Arrays:
         ValueError: the archive is damaged, lacks a key, or holds pickled objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Not np.load, which would take a bare array or a pickle for what it is.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             missing = [key for key in KEYS if key not in archive.files]
             if missing:
                 raise ValueError(f"{path} lacks {', '.join(missing)}; an .npz needs the keys {', '.join(KEYS)}")

@@ -1,0 +1,70 @@
+"""Shared by all tests: a cache of their own, and small data that need no drawing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from landscape_utils.archives import Arrays
+from landscape_utils.data import Dataset, from_arrays
+
+# Jupyter's platform folders warn about their own future otherwise, and warnings are errors here.
+os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=3, help="how often training is killed at a random moment")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test an empty cache."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("LANDSCAPE_HOME", str(folder))
+    monkeypatch.delenv("LANDSCAPE_OUT", raising=False)
+    monkeypatch.delenv("LANDSCAPE_FIGURES", raising=False)
+    return folder
+
+
+def small_arrays(classes: int = 3, train: int = 60, test: int = 30, size: int = 8, seed: int = 0) -> Arrays:
+    """Draw noisy patches whose brightness tells the class."""
+    rng = np.random.default_rng(seed)
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(n) % classes
+        images = rng.integers(0, 120, (n, size, size, 3)) + (labels * 120 // classes)[:, None, None, None]
+        return images.astype(np.uint8), labels
+
+    return Arrays(*draw(train), *draw(test), tuple(f"class{c}" for c in range(classes)))
+
+
+@pytest.fixture
+def small() -> Dataset:
+    return from_arrays("small", small_arrays())
+
+
+@pytest.fixture
+def small_npz(tmp_path: Path) -> Path:
+    path = tmp_path / "small.npz"
+    arrays = small_arrays()
+    np.savez(path, **{**arrays._asdict(), "classes": np.array(arrays.classes)})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+REAL = Path(os.environ["LANDSCAPE_DATA"]) if os.environ.get("LANDSCAPE_DATA") else None
+needs_cifar10 = pytest.mark.skipif(
+    REAL is None or not (REAL / "cifar10.npz").exists(),
+    reason="real CIFAR-10 is not here: set LANDSCAPE_DATA to a folder that holds cifar10.npz",
+)
