@@ -44,7 +44,7 @@ faults: setup
 
 # Refresh the outputs that the committed notebooks carry.
 notebooks: setup
-	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures --in-place
+	$(BIN)/python -m tests.notebooks.refresh
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-header --python-version 3.11 -o requirements.lock

@@ -87,7 +87,7 @@ def _paint(rng: np.random.Generator, shapes: NDArray[np.float32], difficulty: fl
     n = len(shapes)
     paper = rng.uniform(0.1, 0.5, (n, 1, 1, 3)).astype(np.float32)
     strength = rng.uniform(0.25, 0.5, (n, 1, 1, 3)).astype(np.float32) / np.float32(1 + 0.5 * difficulty)
-    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.13 * difficulty)
+    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.08 * difficulty)
     pictures = paper + strength * (shapes * _worn(rng, shapes.shape, difficulty))[..., None] + noise
     return np.rint(np.clip(pictures, 0, 1) * np.float32(255)).astype(np.uint8)
 
@@ -96,9 +96,9 @@ def _worn(rng: np.random.Generator, shape: tuple[int, ...], difficulty: float) -
     """Fade the ink towards the lower right, where the tail of Q, the bar of G and the foot of E are."""
     n, height, width = shape
     down, right = np.arange(height, dtype=np.float32) / height, np.arange(width, dtype=np.float32) / width
-    across = np.float32(0.7) * down[:, None] + np.float32(1.3) * right
+    across = down[:, None] + right
     ramp = np.clip(3 * (across - np.float32(0.85)), 0, 1)
-    loss = np.clip(rng.uniform(0, 0.85, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
+    loss = np.clip(rng.uniform(0, 0.95, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
     kept: NDArray[np.float32] = 1 - loss * ramp
     return kept
 
@@ -116,4 +116,4 @@ def _mask(character: str, font: int, difficulty: float) -> Image.Image:
     image = Image.new("L", (_CANVAS, _CANVAS))
     face = ImageFont.truetype(str(_font_files()[font]), _POINTS)
     ImageDraw.Draw(image).text((_CANVAS / 2, _CANVAS / 2), character, fill=255, font=face, anchor="mm")
-    return image.filter(ImageFilter.GaussianBlur(0.6 * difficulty))
+    return image.filter(ImageFilter.GaussianBlur(1.2 * difficulty))

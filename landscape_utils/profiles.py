@@ -221,6 +221,6 @@ def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.devi
         begun = time.perf_counter()
         loss = F.cross_entropy(model(x), y)
         loss.backward()
-        float(loss)  # waits for a GPU
+        float(loss.detach())  # waits for a GPU
         seconds = min(seconds, time.perf_counter() - begun)
     return seconds, kept

@@ -94,10 +94,10 @@ def cctm_panel(rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor
 def _row_and_images(
     rates: xr.DataArray, predicted: Tensor, data: Dataset, true: str, taken_for: str, threshold: float
 ) -> bytes:
-    figure = plt.figure(figsize=(9, 5), layout="constrained")
-    grid = figure.add_gridspec(2, GALLERY, height_ratios=[3, 1])
-    cctm_row(rates, true, threshold, ax=figure.add_subplot(grid[0, :]))
-    places = [figure.add_subplot(grid[1, i]) for i in range(GALLERY)]
+    figure = plt.figure(figsize=(9, 5))
+    row = figure.add_axes((0.09, 0.42, 0.88, 0.5))
+    cctm_row(rates, true, threshold, ax=row)
+    places = [figure.add_axes((0.03 + 0.08 * i, 0.02, 0.072, 0.16)) for i in range(GALLERY)]
     a, b = data.classes.index(true), data.classes.index(taken_for)
     behind = ((data.test.targets == a) & (predicted == b)).nonzero().ravel()
     verb = "recognised" if a == b else f"taken for {taken_for}"

@@ -1,0 +1,60 @@
+"""The committed notebooks say what a fresh run says: nbval, cell by cell."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def nbval(path: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600"]
+    command += [f"--nbval-sanitize-with={ROOT / 'tests/notebooks/sanitize.cfg'}", "-p", "no:cacheprovider", str(path)]
+    # `-c /dev/null`: the project's own pytest settings are for its tests, not for kernels.
+    command += ["-c", "/dev/null", f"--rootdir={path.parent}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_committed_outputs_are_what_a_run_gives(path: Path, notebook_environment: dict[str, str]) -> None:
+    result = nbval(path, notebook_environment)
+    assert result.returncode == 0, result.stdout[-5000:]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_committed_notebook_carries_outputs_without_errors(path: Path) -> None:
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert all(c.execution_count for c in cells)
+    kinds = [o.output_type for c in cells for o in c.outputs]
+    assert "error" not in kinds
+    assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs)
+    assert not any(o.get("name") == "stderr" for c in cells for o in c.outputs)
+    assert path.stat().st_size < 1_500_000
+
+
+BREAKS = {
+    "an exception": (
+        "judged = [verdicts.largest_cells(rates, setup.dataset)]",
+        "raise RuntimeError('broken on purpose')",
+    ),
+    "another verdict": ("print(judged[-1])", "print('CI-1: not reproduced')"),
+}
+
+
+@pytest.mark.parametrize("harm", BREAKS)
+def test_nbval_fails_on_a_cell_broken_on_purpose(
+    harm: str, tmp_path: Path, notebook_environment: dict[str, str]
+) -> None:
+    old, new = BREAKS[harm]
+    notebook = nbformat.read(ROOT / "notebooks" / "01_cctm.ipynb", as_version=4)
+    (cell,) = [c for c in notebook.cells if "verdicts.largest_cells" in c.source]
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, tmp_path / "broken.ipynb")
+    result = nbval(tmp_path / "broken.ipynb", notebook_environment)
+    assert result.returncode == 1
+    assert "1 failed" in result.stdout or "failed" in result.stdout.splitlines()[-1]

@@ -1,0 +1,75 @@
+"""The command runs the notebooks, as a user types it; real data where they are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import xarray as xr
+
+from tests.conftest import REAL, needs_cifar10
+
+ROOT = Path(__file__).parents[2]
+FAST = ("-p", "architectures=mlp,vgg11", "-p", "epochs=2", "-p", "train_size=600", "-p", "test_size=300")
+
+
+def landscape(*words: object, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "landscape_utils.cli", *map(str, words)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def verdicts(out: Path) -> dict[str, str]:
+    content = json.loads((out / "01_cctm.claims.json").read_text())
+    return {claim["id"]: claim["verdict"] for claim in content["claims"]}
+
+
+def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    out, figures = tmp_path / "out", tmp_path / "pictures"
+    words = ("run", "01_cctm", *FAST, "-p", "formats=png,svg", "--out", out, "--figures", figures)
+    result = landscape(*words, environment=notebook_environment)
+    assert result.returncode == 0, result.stderr
+    names = {"heatmaps", "symmetry", "error-shares", "recalls", "interferers"}
+    assert {p.name for p in figures.iterdir()} == {f"01_cctm-{n}.{e}" for n in names for e in ("png", "svg")}
+    assert {p.name for p in out.glob("*.nc")} == {f"01_cctm-{n}.nc" for n in names}
+    with xr.open_dataset(out / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
+        assert numbers.cctm.sizes == {"model": 2, "true": 10, "predicted": 10}
+        assert float(abs(numbers.cctm.sum("predicted") - 1).max()) < 1e-9
+    assert set(verdicts(out)) == {f"CI-{i}" for i in range(1, 6)}
+    executed = nbformat.read(out / "01_cctm.ipynb", as_version=4)
+    assert not [o for c in executed.cells for o in c.get("outputs", []) if o.output_type == "error"]
+    for place in (out / "01_cctm.ipynb", figures, out / "01_cctm.claims.json"):
+        assert str(place) in result.stdout
+
+
+def test_a_failing_cell_ends_with_code_1_and_names_it(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "01_cctm.ipynb", as_version=4)
+    (cell,) = [c for c in notebook.cells if "lu.settle(" in c.source]
+    cell.source = "raise RuntimeError('broken on purpose')"
+    path = tmp_path / "broken.ipynb"
+    nbformat.write(notebook, path)
+    result = landscape("run", path, "--out", tmp_path / "out", environment=notebook_environment)
+    assert result.returncode == 1
+    assert "RuntimeError: broken on purpose" in result.stderr
+    assert (tmp_path / "out" / "broken.ipynb").exists()
+
+
+@needs_cifar10
+def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
+    tmp_path: Path, notebook_environment: dict[str, str]
+) -> None:
+    """The suite's main job on real images, at its smallest: one seed, one network beside the quickest."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    words = ("run", "01_cctm", "-p", "dataset=cifar10", "-p", "architectures=resnet8,vgg11", "--out", tmp_path)
+    result = landscape(*words, environment=environment)
+    assert result.returncode == 0, result.stderr
+    with xr.open_dataset(tmp_path / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
+        rates = numbers.cctm.mean("model").load()
+    cells = {
+        (str(a), str(b)): float(rates.sel(true=a, predicted=b))
+        for a in rates.true.values
+        for b in rates.predicted.values
+        if a != b
+    }
+    assert set(sorted(cells, key=lambda cell: -cells[cell])[:2]) == {("cat", "dog"), ("dog", "cat")}
+    assert verdicts(tmp_path)["CI-1"] == "reproduced"

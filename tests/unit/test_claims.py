@@ -1,0 +1,128 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from landscape_utils import claims
+from landscape_utils import interference_claims as verdicts
+from landscape_utils.glyphs import GLYPHS10, KNOWN_PAIRS
+
+
+def matrix(pair_rate: float, other: float, names: tuple[str, ...] = GLYPHS10, n: int = 1000) -> xr.DataArray:
+    """A CCTM in which known pairs have one rate and all other cells another."""
+    index = {name: i for i, name in enumerate(names)}
+    cells = np.full((len(names), len(names)), other)
+    for a, b in KNOWN_PAIRS:
+        cells[index[a], index[b]] = cells[index[b], index[a]] = pair_rate
+    np.fill_diagonal(cells, 0)
+    np.fill_diagonal(cells, 1 - cells.sum(1))
+    coordinates = {"true": list(names), "predicted": list(names), "examples": ("true", [n] * len(names))}
+    return xr.DataArray(cells, dims=("true", "predicted"), coords=coordinates, name="cctm")
+
+
+def test_ledger_ids_are_their_own_keys() -> None:
+    assert all(claim.id == key for key, claim in claims.CLAIMS.items())
+    assert set(claims.CLAIMS) >= {f"CI-{i}" for i in range(1, 6)}
+
+
+def test_a_verdict_needs_a_known_claim_and_a_reason_when_it_is_not_testable() -> None:
+    with pytest.raises(ValueError, match="unknown claim"):
+        claims.judge("CI-99", criterion="x", measured="y", holds=True)
+    with pytest.raises(ValueError, match="say why"):
+        claims.judge("CI-1", criterion="x", measured="y", holds=None)
+
+
+def test_judgements_survive_a_file(tmp_path: Path) -> None:
+    rows = [
+        claims.judge("CI-1", criterion="c | d", measured="m", holds=True, effect=0.5, interval=(0.1, 0.9)),
+        claims.judge("CI-2", criterion="c", measured="m", holds=False, clear=False),
+        claims.judge("CI-3", criterion="c", measured="m", holds=None, reason="because"),
+    ]
+    claims.save(rows, tmp_path / "x.claims.json", {"profile": "quick"})
+    back, about = claims.load(tmp_path / "x.claims.json")
+    assert about == {"profile": "quick"}
+    assert [b.verdict for b in back] == ["reproduced", "not reproduced", "not testable here"]
+    assert back[0] == rows[0]
+    assert math.isnan(back[1].effect)
+    assert [str(b) for b in back] == ["CI-1: reproduced", "CI-2: close to its criterion", "CI-3: not testable here"]
+    table = claims.markdown_table(back)
+    assert "**not testable here** (because)" in table
+    assert "c \\| d" in table
+    assert len(table.splitlines()) == 5
+
+
+def test_ci1_follows_the_largest_cells() -> None:
+    good = verdicts.largest_cells({"m": matrix(0.05, 0.01)}, "glyphs10")
+    assert (good.verdict, good.clear) == ("reproduced", True)
+    assert good.effect == pytest.approx(0.04)
+    assert verdicts.largest_cells({"m": matrix(0.01, 0.02)}, "glyphs10").verdict == "not reproduced"
+    assert not verdicts.largest_cells({"m": matrix(0.0105, 0.01)}, "glyphs10").clear
+    one_side = matrix(0.05, 0.01)
+    one_side.loc["Q", "O"] = 0.0
+    assert verdicts.largest_cells({"m": one_side}, "glyphs10").verdict == "not reproduced"
+    assert verdicts.largest_cells({"m": matrix(0.05, 0.01)}, "mine.npz").verdict == "not testable here"
+
+
+def test_ci2_needs_every_architecture() -> None:
+    symmetric = matrix(0.05, 0.01)
+    rng = np.random.default_rng(0)
+    lopsided = symmetric.copy(data=rng.permuted(symmetric.values, axis=1))
+    assert verdicts.is_symmetric({"a": symmetric}).verdict == "reproduced"
+    assert verdicts.is_symmetric({"a": symmetric, "b": lopsided}).verdict == "not reproduced"
+
+
+def test_ci3_compares_the_known_pairs_with_half_of_all_errors() -> None:
+    high = verdicts.largest_share({"m": matrix(0.08, 0.005)}, "glyphs10")
+    # One known cell of 0.08 and eight others of 0.005 a class: two thirds of the errors.
+    assert high.effect == pytest.approx(2 / 3)
+    assert high.interval is not None
+    assert high.interval[0] < 2 / 3 < high.interval[1]
+    assert high.verdict == "reproduced"
+    low = verdicts.largest_share({"m": matrix(0.02, 0.01)}, "glyphs10")
+    assert low.effect == pytest.approx(0.2)
+    assert low.verdict == "not reproduced"
+
+
+def test_ci3_does_not_count_the_choice_of_pairs_in_its_favour() -> None:
+    """Errors without any structure: five pairs chosen on one half hold a tenth of the other half, not more."""
+    rng = np.random.default_rng(0)
+    flat = matrix(0.01, 0.01)
+    rates = flat.copy(data=np.stack([rng.multinomial(1000, row) / 1000 for row in flat.values]))
+    judged = verdicts.largest_share({"m": rates}, "other")
+    assert judged.effect == pytest.approx(5 / 45, abs=0.03)
+    assert judged.verdict == "not reproduced"
+
+
+def test_ci4_needs_two_architectures_that_agree() -> None:
+    rng = np.random.default_rng(0)
+
+    def with_recalls(recalls: np.ndarray) -> xr.DataArray:
+        rates = matrix(0.0, 0.0)
+        np.fill_diagonal(rates.values, recalls)
+        return rates
+
+    base = rng.random(10)
+    same = verdicts.same_hard_classes({"a": with_recalls(base), "b": with_recalls(base * 0.9)})
+    assert same.verdict == "reproduced"
+    assert same.effect == pytest.approx(1)
+    assert (
+        verdicts.same_hard_classes({"a": with_recalls(base), "b": with_recalls(1 - base)}).verdict == "not reproduced"
+    )
+    assert verdicts.same_hard_classes({"a": with_recalls(base)}).verdict == "not testable here"
+
+
+def test_ci5_asks_for_both_the_strongest_and_the_number() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(10):  # the harder the class, the stronger its interferer and the more of them
+        row = np.zeros(10)
+        others = np.delete(np.arange(10), i)[: i + 1]
+        row[others] = 0.01 + 0.01 * i * rng.random(len(others))
+        row[others[0]] += 0.02 * i
+        row[i] = 1 - row.sum()
+        rows.append(row)
+    hard = matrix(0.0, 0.0).copy(data=np.stack(rows))
+    assert verdicts.one_or_many({"m": hard}, 0.005).verdict == "reproduced"
+    assert verdicts.one_or_many({"m": matrix(0.05, 0.01)}, 0.005).verdict == "not reproduced"

@@ -1,0 +1,165 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from landscape_utils import cli, execute
+from landscape_utils.data import Dataset
+from landscape_utils.recipes import RunSpec
+from landscape_utils.training import train
+
+ROOT = Path(__file__).parents[2]
+
+
+def landscape(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["landscape", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"),
+    [
+        (["01_cctn"], "01_cctm"),
+        (["01_cctm", "-p", "datasett=cifar10"], "dataset"),
+        (["01_cctm", "-p", "dataset=cifar01"], "cifar10"),
+        (["01_cctm", "-p", "architectures=resnet9"], "resnet8"),
+        (["01_cctm", "-p", "recipe=aneal-lr"], "anneal-lr"),
+        (["01_cctm", "--profile", "quik"], "quick"),
+        (["01_cctm", "-p", "epochs=ten"], "int"),
+        (["01_cctm", "-p", "epochs=2.5"], "int"),
+        (["01_cctm", "-p", "accept_part=3"], "bool"),
+        (["01_cctm", "-p", "epochs"], "name=value"),
+        (["01_cctm", "-p", "dataset=no/such.npz"], ".npz"),
+        ([], "--all"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_code_2_and_nothing_written(
+    words: list[str],
+    nearest: str,
+    tmp_path: Path,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert landscape("run", *words, "--out", tmp_path / "out", monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr()
+    assert nearest in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert said.out == ""
+    assert not (tmp_path / "out").exists()
+    assert not home.exists()
+
+
+def test_an_unknown_command_or_option_ends_with_code_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert landscape("rnu", monkeypatch=monkeypatch) == 2
+    assert "Did you mean 'run'?" in capsys.readouterr().err
+    assert landscape("run", "--ot", monkeypatch=monkeypatch) == 2
+    assert landscape("data", "cifar01", monkeypatch=monkeypatch) == 2
+
+
+def test_parameters_are_parsed_to_their_types() -> None:
+    path = execute.notebook_path("01_cctm")
+    given = execute.parse(
+        path,
+        ["epochs=3", "threshold=1", "architectures=mlp,vgg11", "seeds=[0, 1]", "dataset=cifar10", "accept_part=True"],
+    )
+    assert given == {
+        "epochs": 3,
+        "threshold": 1,
+        "architectures": ["mlp", "vgg11"],
+        "seeds": [0, 1],
+        "dataset": "cifar10",
+        "accept_part": True,
+    }
+    assert execute.parse(path, ["architectures=mlp", "seeds=4", "epochs=None"]) == {
+        "architectures": ["mlp"],
+        "seeds": [4],
+        "epochs": None,
+    }
+
+
+def test_parameters_cells_hold_annotated_literals_only() -> None:
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert execute.parameters(path)["profile"].default == "quick"
+
+
+def test_dry_run_says_what_it_would_cost_and_writes_nothing(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, small_npz: Path
+) -> None:
+    words = (
+        "run",
+        "01_cctm",
+        "-p",
+        f"dataset={small_npz}",
+        "-p",
+        "architectures=mlp",
+        "--dry-run",
+        "--out",
+        tmp_path / "o",
+    )
+    assert landscape(*words, monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "60 training and 30 test images" in said
+    assert "mlp, anneal-lr, 10 epochs, seed 0" in said
+    assert "nothing was written" in said
+    assert not home.exists()
+    assert not (tmp_path / "o").exists()
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert landscape("list", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    for name in ("01_cctm", "glyphs10", "cub200", "resnet56-ns", "memorize"):
+        assert name in said
+
+
+def test_data_fetches_and_says_where(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, small_npz: Path
+) -> None:
+    monkeypatch.setenv("LANDSCAPE_DATA", str(small_npz.parent))
+    small_npz.rename(small_npz.with_name("mnist.npz"))
+    assert landscape("data", "mnist", monkeypatch=monkeypatch) == 0
+    assert f"kept in {small_npz.parent}" in capsys.readouterr().out
+
+
+def test_the_cache_can_be_listed_measured_and_cleared(
+    small: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(RunSpec(dataset="small", model="mlp", epochs=1), data=small, progress=False)
+    (run.shelf.folder.parent / "half").mkdir()
+    assert landscape("cache", "list", monkeypatch=monkeypatch) == 0
+    said = capsys.readouterr().out
+    assert "mlp on small, 1 epochs, seed 0" in said
+    assert "unfinished" in said
+    assert landscape("cache", "size", monkeypatch=monkeypatch) == 0
+    assert "2 runs" in capsys.readouterr().out
+    assert landscape("cache", "clear", monkeypatch=monkeypatch) == 0
+    assert "removed 2 runs" in capsys.readouterr().out
+    assert not run.shelf.folder.exists()
+
+
+def test_report_reads_the_verdicts_from_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from landscape_utils import claims
+
+    about = {"notebook": "01_cctm", "profile": "quick", "data": "d", "seeds": [0], "machine": "m"}
+    path = tmp_path / "01_cctm.claims.json"
+    claims.save([claims.judge("CI-1", criterion="c", measured="13 %", holds=True)], path, about)
+    assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
+    assert "**reproduced**" in (tmp_path / "report.md").read_text()
+    content = json.loads(path.read_text())
+    content["claims"][0]["verdict"] = "not reproduced"
+    path.write_text(json.dumps(content))
+    assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
+    assert "**not reproduced**" in (tmp_path / "report.md").read_text()
+    assert landscape("report", "--out", tmp_path / "empty", monkeypatch=monkeypatch) == 2
+    assert "run a notebook first" in capsys.readouterr().err

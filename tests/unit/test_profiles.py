@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from landscape_utils import profiles
+from landscape_utils.data import Dataset
+from landscape_utils.models import model_names
+from landscape_utils.recipes import RunSpec
+from landscape_utils.training import train
+
+
+@pytest.mark.parametrize("profile", ["quick", "standard", "paper"])
+@pytest.mark.parametrize("notebook", sorted(profiles.PROFILES))
+def test_every_profile_of_every_notebook_settles(notebook: str, profile: str) -> None:
+    setup = profiles.settle(notebook, profile=profile)
+    assert setup.specs().keys() <= set(model_names())
+
+
+def test_the_paper_profile_is_the_papers() -> None:
+    setup = profiles.settle("01_cctm", profile="paper")
+    (spec,) = setup.specs()["vgg19"]
+    recipe = spec.settled()
+    assert (setup.dataset, recipe.epochs, recipe.lr, recipe.schedule, recipe.augment) == (
+        "cifar10",
+        200,
+        0.1,
+        "cosine",
+        True,
+    )
+    assert list(setup.specs()) == ["vgg19", "resnet18", "googlenet", "dla"]
+
+
+def test_what_is_given_goes_before_the_profile_and_none_does_not() -> None:
+    setup = profiles.settle("01_cctm", epochs=2, dataset=None, seeds=[3, 4])
+    assert (setup.epochs, setup.dataset) == (2, "glyphs10")
+    assert [spec.seed for spec in setup.specs()["mlp"]] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"profile": "quik"}, "unknown profile 'quik'; the nearest valid names are: quick"),
+        ({"dataset": "cifar01"}, "unknown dataset 'cifar01'"),
+        ({"architectures": ["resnet9"]}, "unknown model 'resnet9'"),
+        ({"recipe": "anneal"}, "unknown recipe 'anneal'"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"epochs": 0}, "epochs is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        profiles.settle("01_cctm", **given)
+    with pytest.raises(ValueError, match="unknown notebook"):
+        profiles.settle("01_cctn")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        profiles.settle("01_cctm", dataset="none/such.npz")
+
+
+def test_the_paper_profile_refuses_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path) -> None:
+    monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
+    small_npz.rename(tmp_path / "cifar10.npz")
+    with pytest.raises(ValueError, match="accept_part=True"):
+        profiles.settle("01_cctm", profile="paper").load_data()
+    assert profiles.settle("01_cctm", profile="paper", accept_part=True).load_data().train.size == 60
+
+
+def test_estimates_grow_with_the_work_and_know_what_is_done(small: Dataset) -> None:
+    short, long = (RunSpec(dataset="small", model="mlp", epochs=e) for e in (1, 10))
+    assert profiles.estimate(long, small).seconds > profiles.estimate(short, small).seconds > 0
+    cost = profiles.estimate(short, small)
+    # The checkpoints are the weights of 192 x 128 + 128 + 128 x 3 + 3 numbers; initial, best and final.
+    assert cost.disk == 3 * 4 * (192 * 128 + 128 + 128 * 3 + 3)
+    assert not cost.done
+    train(short, data=small, progress=False)
+    assert profiles.estimate(short, small).done
+
+
+def test_folders_follow_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert profiles.figures_folder() == home / "out" / "figures"
+    monkeypatch.setenv("LANDSCAPE_OUT", "/somewhere")
+    assert profiles.figures_folder() == Path("/somewhere/figures")
