@@ -25,6 +25,7 @@ _FAMILIES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono")
 _STYLES = {"DejaVuSerif": ("", "-Bold", "-Italic", "-BoldItalic")}
 _SLANTED = ("", "-Bold", "-Oblique", "-BoldOblique")
 _STIX = ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta")
+
 _CANVAS = 64  # pixels of the source mask; letters are drawn at 40 and shrunk by the affine map
 _POINTS = 40
 
@@ -87,9 +88,11 @@ def _paint(rng: np.random.Generator, shapes: NDArray[np.float32], difficulty: fl
     n = len(shapes)
     paper = rng.uniform(0.1, 0.5, (n, 1, 1, 3)).astype(np.float32)
     strength = rng.uniform(0.25, 0.5, (n, 1, 1, 3)).astype(np.float32) / np.float32(1 + 0.5 * difficulty)
-    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.08 * difficulty)
-    pictures = paper + strength * (shapes * _worn(rng, shapes.shape, difficulty))[..., None] + noise
-    return np.rint(np.clip(pictures, 0, 1) * np.float32(255)).astype(np.uint8)
+    noise = rng.standard_normal((*shapes.shape, 3), dtype=np.float32) * np.float32(0.075 * difficulty)
+    ink = np.minimum(shapes * _worn(rng, shapes.shape, difficulty) + _blots(rng, shapes.shape, difficulty), 1)
+    pictures = paper + strength * ink[..., None] + noise
+    painted: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * np.float32(255)).astype(np.uint8)
+    return painted
 
 
 def _worn(rng: np.random.Generator, shape: tuple[int, ...], difficulty: float) -> NDArray[np.float32]:
@@ -98,9 +101,19 @@ def _worn(rng: np.random.Generator, shape: tuple[int, ...], difficulty: float) -
     down, right = np.arange(height, dtype=np.float32) / height, np.arange(width, dtype=np.float32) / width
     across = down[:, None] + right
     ramp = np.clip(3 * (across - np.float32(0.85)), 0, 1)
-    loss = np.clip(rng.uniform(0, 0.95, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
+    loss = np.clip(rng.uniform(0, 0.8, (n, 1, 1)).astype(np.float32) * np.float32(difficulty), 0, 1)
     kept: NDArray[np.float32] = 1 - loss * ramp
     return kept
+
+
+def _blots(rng: np.random.Generator, shape: tuple[int, ...], difficulty: float) -> NDArray[np.float32]:
+    """Drop a spot of ink where one letter of a pair has a stroke and the other has none."""
+    n, height, width = shape
+    y, x = np.arange(height)[:, None] / height, np.arange(width) / width
+    cy, cx = rng.uniform(0.5, 0.7, (n, 1, 1)), rng.uniform(0.5, 0.7, (n, 1, 1))
+    ink = np.minimum(rng.uniform(0, 0.8, (n, 1, 1)) * difficulty, 1)
+    blots: NDArray[np.float32] = (ink * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 0.045**2))).astype(np.float32)
+    return blots
 
 
 @cache

@@ -14,6 +14,8 @@ resolution, pools that round up, and one global average, so that 8x8 to 224x224 
     mobilenet_v2, resnext101              pretrained=False
     timm/<any name>                       pretrained=False, and whatever timm takes
 
+Importing torchvision or timm takes seconds, so each is imported where a model is built from it.
+
 Weights are drawn from torch's global generator, which the caller seeds. "Table" is a table of
 "On the geometry of generalization and memorization in deep neural networks", appendix A.10.
 """
@@ -24,21 +26,13 @@ import inspect
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.layers.classifier import create_classifier
-from timm.models.dla import DLA, DlaBasic
 from torch import Tensor, nn
-from torchvision.models._api import WeightsEnum
-from torchvision.models.googlenet import BasicConv2d, GoogLeNet
-from torchvision.models.mobilenetv2 import MobileNet_V2_Weights, mobilenet_v2
-from torchvision.models.resnet import BasicBlock, ResNeXt101_32X8D_Weights, conv1x1, conv3x3, resnext101_32x8d
-from torchvision.models.vgg import cfgs, make_layers
 
 from landscape_utils.errors import unknown
 
@@ -100,6 +94,8 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         return _BUILDERS[name]
     if not name.startswith("timm/"):
         raise unknown("model", name, model_names())
+    import timm
+
     arch = name.removeprefix("timm/")
     # With a tag ("resnet18.a1_in1k") a name is listed among the pretrained ones only.
     if arch not in timm.list_models() and arch not in timm.list_models(pretrained=True):
@@ -182,13 +178,22 @@ def _feedforward(shape: Shape, classes: int) -> nn.Module:
 # ---- residual ----------------------------------------------------------------------------------------
 
 
-class PlainBlock(BasicBlock):
-    """torchvision's BasicBlock without its skip connection."""
+@cache
+def _block(skip: bool) -> Callable[..., nn.Module]:
+    """Give torchvision's BasicBlock, or the same without its skip connection."""
+    from torchvision.models.resnet import BasicBlock
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return relu(bn2(conv2(relu(bn1(conv1(x))))))."""
-        out = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(out)))  # type: ignore[no-any-return]
+    class PlainBlock(BasicBlock):
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.relu(self.bn1(self.conv1(x)))
+            return self.relu(self.bn2(self.conv2(out)))  # type: ignore[no-any-return]
+
+    return BasicBlock if skip else PlainBlock
+
+
+def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    """Convolve without a bias, for BatchNorm follows; a stride of 1 keeps the size."""
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
 def _zero_padding(inputs: int, outputs: int) -> nn.Module:
@@ -200,7 +205,7 @@ def _zero_padding(inputs: int, outputs: int) -> nn.Module:
 
 def _projection(inputs: int, outputs: int) -> nn.Module:
     """Match shapes by a strided 1x1 convolution (option B)."""
-    return nn.Sequential(conv1x1(inputs, outputs, stride=2), nn.BatchNorm2d(outputs))
+    return nn.Sequential(_conv(inputs, outputs, 1, stride=2), nn.BatchNorm2d(outputs))
 
 
 def _resnet(
@@ -208,7 +213,7 @@ def _resnet(
     widths: Sequence[int],
     blocks: int,
     classes: int,
-    block: type[BasicBlock],
+    block: Callable[..., nn.Module],
     shortcut: Callable[[int, int], nn.Module],
 ) -> nn.Module:
     """Put stages of `blocks` blocks on a stem; each stage but the first halves the resolution."""
@@ -226,21 +231,21 @@ def _resnet(
 
 
 def _cifar_stem(channels: int, width: int) -> dict[str, nn.Module]:
-    return {"conv1": conv3x3(channels, width), "bn1": nn.BatchNorm2d(width), "relu": nn.ReLU(inplace=True)}
+    return {"conv1": _conv(channels, width, 3), "bn1": nn.BatchNorm2d(width), "relu": nn.ReLU(inplace=True)}
 
 
 def _imagenet_stem(channels: int, width: int) -> dict[str, nn.Module]:
-    conv = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+    conv = _conv(channels, width, 7, stride=2)
     return {**_cifar_stem(channels, width), "conv1": conv, "maxpool": nn.MaxPool2d(3, stride=2, padding=1)}
 
 
 _STEMS = {"cifar": _cifar_stem, "imagenet": _imagenet_stem}
 
 
-def _cifar_resnet(depth: int, block: type[BasicBlock], shape: Shape, classes: int) -> nn.Module:
+def _cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int) -> nn.Module:
     """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels."""
     blocks = (depth - 2) // 6
-    return _resnet(_cifar_stem(shape[0], 16), [16, 32, 64], blocks, classes, block, _zero_padding)
+    return _resnet(_cifar_stem(shape[0], 16), [16, 32, 64], blocks, classes, _block(skip), _zero_padding)
 
 
 def _resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cifar") -> nn.Module:
@@ -248,7 +253,7 @@ def _resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "ci
     if stem not in _STEMS:
         raise unknown("stem of resnet18", stem, _STEMS)
     widths = [_scaled(channels, width) for channels in (64, 128, 256, 512)]
-    return _resnet(_STEMS[stem](shape[0], widths[0]), widths, 2, classes, BasicBlock, _projection)
+    return _resnet(_STEMS[stem](shape[0], widths[0]), widths, 2, classes, _block(True), _projection)
 
 
 # ---- convolutional -----------------------------------------------------------------------------------
@@ -281,6 +286,8 @@ def _vgg(
     head: str = "linear",
 ) -> nn.Module:
     """Stack torchvision's VGG features, a global average and a head; vgg16 with "table3" is Table 3."""
+    from torchvision.models.vgg import cfgs, make_layers
+
     if head not in _HEADS:
         raise unknown("head of a VGG", head, _HEADS)
     sizes = [size if isinstance(size, str) else _scaled(size, width) for size in cfgs[cfg]]
@@ -314,6 +321,8 @@ def _alexnet(shape: Shape, classes: int) -> nn.Module:
 
 def _googlenet(shape: Shape, classes: int) -> nn.Module:
     """Give torchvision's GoogLeNet one 3x3 convolution for a stem, so that 32x32 ends at 8x8."""
+    from torchvision.models.googlenet import BasicConv2d, GoogLeNet
+
     model = GoogLeNet(num_classes=classes, aux_logits=False, init_weights=False)
     model.conv1 = BasicConv2d(shape[0], 192, kernel_size=3, padding=1)
     for name in ("maxpool1", "conv2", "conv3", "maxpool2"):
@@ -323,14 +332,17 @@ def _googlenet(shape: Shape, classes: int) -> nn.Module:
 
 def _dla(shape: Shape, classes: int) -> nn.Module:
     """Give timm's DLA a 3x3 stem and full resolution up to level 2, so that 32x32 ends at 4x4."""
+    from timm.layers.classifier import create_classifier
+    from timm.models.dla import DLA, DlaBasic
+
     model = DLA(levels=(1, 1, 1, 2, 2, 1), channels=(16, 32, 64, 128, 256, 512), block=DlaBasic)
     # timm's head is a 1x1 convolution, drawn far too large for 10 classes: a linear layer instead.
     pool, head = create_classifier(model.num_features, classes)
     parts = {
-        "base_layer.0": conv3x3(shape[0], 16),
-        "level1.0": conv3x3(16, 32),
+        "base_layer.0": _conv(shape[0], 16, 3),
+        "level1.0": _conv(16, 32, 3),
         "level2.downsample": nn.Identity(),
-        "level2.tree1.conv1": conv3x3(32, 64),
+        "level2.tree1.conv1": _conv(32, 64, 3),
         "global_pool": pool,
         "fc": head,
     }
@@ -344,9 +356,9 @@ def _dla(shape: Shape, classes: int) -> nn.Module:
 # ---- from a library, with its weights ----------------------------------------------------------------
 
 
-def _download(weights: WeightsEnum) -> dict[str, Any]:
+def _download(weights: Any) -> dict[str, Any]:
     try:
-        return weights.get_state_dict(check_hash=True, weights_only=True)
+        return dict(weights.get_state_dict(check_hash=True, weights_only=True))
     except (OSError, RuntimeError) as error:
         file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
         raise ConnectionError(
@@ -355,18 +367,14 @@ def _download(weights: WeightsEnum) -> dict[str, Any]:
         ) from error
 
 
-def _torchvision(
-    build: Callable[..., nn.Module],
-    weights: WeightsEnum,
-    shape: Shape,
-    classes: int,
-    *,
-    pretrained: bool = False,
-) -> nn.Module:
+def _torchvision(name: str, shape: Shape, classes: int, *, pretrained: bool = False) -> nn.Module:
     """Take torchvision's ImageNet model; other channels or classes get a fresh first or last layer."""
-    model = build(num_classes=1000 if pretrained else classes)
+    from torchvision.models import get_model, get_model_weights
+
+    model: nn.Module = get_model(name, weights=None, num_classes=1000 if pretrained else classes)
     if pretrained:
-        model.load_state_dict(_download(weights))
+        # V1 is what torchvision gave for pretrained=True when the papers were written.
+        model.load_state_dict(_download(get_model_weights(name).IMAGENET1K_V1))  # type: ignore[attr-defined]
         name, last = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
         if classes != last.out_features:
             model.set_submodule(name, nn.Linear(last.in_features, classes))
@@ -375,6 +383,8 @@ def _torchvision(
 
 
 def _timm(arch: str, shape: Shape, classes: int, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    import timm
+
     # Transformers have a position for every patch: these must know the image size, others must not be told.
     config = timm.get_pretrained_cfg(arch)
     if config is not None and config.fixed_input_size and config.input_size[1:] != shape[1:]:
@@ -397,8 +407,8 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": _mlp,
     "fcn": _fcn,
     "feedforward": _feedforward,
-    **{f"resnet{depth}": partial(_cifar_resnet, depth, BasicBlock) for depth in (8, 20, 32, 56, 110)},
-    **{f"resnet{depth}-ns": partial(_cifar_resnet, depth, PlainBlock) for depth in (8, 20, 32, 56, 110)},
+    **{f"resnet{depth}": partial(_cifar_resnet, depth, True) for depth in (8, 20, 32, 56, 110)},
+    **{f"resnet{depth}-ns": partial(_cifar_resnet, depth, False) for depth in (8, 20, 32, 56, 110)},
     "resnet18": _resnet18,
     "vgg11": partial(_vgg, "A"),
     "vgg16": partial(_vgg, "D"),
@@ -406,7 +416,6 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "googlenet": _googlenet,
     "dla": _dla,
     "alexnet": _alexnet,
-    # V1 is what torchvision gave for pretrained=True when the papers were written.
-    "mobilenet_v2": partial(_torchvision, mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V1),
-    "resnext101": partial(_torchvision, resnext101_32x8d, ResNeXt101_32X8D_Weights.IMAGENET1K_V1),
+    "mobilenet_v2": partial(_torchvision, "mobilenet_v2"),
+    "resnext101": partial(_torchvision, "resnext101_32x8d"),
 }

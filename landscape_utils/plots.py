@@ -12,6 +12,7 @@ import xarray as xr
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -19,8 +20,8 @@ from landscape_utils.files import write_atomically
 from landscape_utils.interference import interference_only, interferers, recalls
 from landscape_utils.store import to_netcdf
 
-# Light to dark, one hue order, readable in grey and to colour-blind eyes; missing cells stay grey.
-RATES = plt.get_cmap("cividis_r").with_extremes(bad="0.88")
+# White to dark in one hue: readable in grey and to colour-blind eyes; what is left out stays grey.
+RATES = plt.get_cmap("Blues").with_extremes(bad="0.85")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 # No date and no version inside: the same numbers give the same file.
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -36,6 +37,7 @@ def cctm_heatmap(
         ax: where to draw; a new figure by default.
         vmax: upper end of the colour range, for comparing several; by default the largest cell.
         numbers: write the cells of 1 % and more in percent, where there are at most 20 classes.
+        colourbar: draw the colour scale beside it.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
     cells = interference_only(rates).values
@@ -50,9 +52,14 @@ def cctm_heatmap(
         for a, b in zip(*np.nonzero(np.nan_to_num(cells) >= 0.01), strict=True):
             colour = "white" if cells[a, b] > 0.55 * top else "black"
             ax.text(b, a, f"{cells[a, b] * 100:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, format=PercentFormatter(1, decimals=0))
-    bar.set_label("share of the true class")
+    if colourbar:
+        _rate_scale(image, [ax])
     return ax
+
+
+def _rate_scale(image: AxesImage, axes: Sequence[Axes]) -> None:
+    bar = axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8, format=PercentFormatter(1, decimals=0))
+    bar.set_label("share of the true class")
 
 
 def cctm_heatmaps(by_model: Mapping[str, xr.DataArray], *, note: str = "") -> Figure:
@@ -67,10 +74,11 @@ def cctm_heatmaps(by_model: Mapping[str, xr.DataArray], *, note: str = "") -> Fi
         1, len(by_model), figsize=(4.4 * len(by_model), 4.4), layout="constrained", squeeze=False
     )
     for ax, (name, rates) in zip(axes[0], by_model.items(), strict=True):
-        cctm_heatmap(rates, ax=ax, vmax=top)
+        cctm_heatmap(rates, ax=ax, vmax=top, colourbar=False)
         ax.set_title(f"{name}: mean recall {float(recalls(rates).mean()):.1%}")
     for ax in axes[0][1:]:
         ax.set_ylabel("")
+    _rate_scale(axes[0][-1].images[0], axes[0])
     footnote(figure, note)
     return figure
 
@@ -84,14 +92,11 @@ def symmetry_scatter(rates: xr.DataArray, *, ax: Axes | None = None, label: int 
     top = float(np.nanmax([x, y], initial=0.0)) * 1.15
     ax.plot([0, top], [0, top], color="0.6", lw=1, ls="--", label="perfect symmetry")
     ax.scatter(x, y, s=18, color=COLOURS[0])
-    for i in np.argsort(-np.nan_to_num(x + y))[:label]:
-        ax.annotate(
-            f"{names[rows[i]]}-{names[columns[i]]}",
-            (x[i], y[i]),
-            xytext=(5, -3),
-            textcoords="offset points",
-            fontsize=9,
-        )
+    for k, i in enumerate(np.argsort(-np.nan_to_num(x + y))[:label]):
+        # Names go left and right in turn: neighbours in size lie close to one another.
+        side, align = ((6, "left"), (-6, "right"))[k % 2]
+        name = f"{names[rows[i]]}-{names[columns[i]]}"
+        ax.annotate(name, (x[i], y[i]), xytext=(side, -3), textcoords="offset points", ha=align, fontsize=9)
     ax.set(
         xlabel="first taken for second",
         ylabel="second taken for first",

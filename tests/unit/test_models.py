@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_utils.models import PlainBlock, build_model, model_names, model_options
+from landscape_utils.models import build_model, model_names, model_options
 
 CIFAR = (3, 32, 32)
 LIGHT = {
@@ -280,7 +280,7 @@ def test_plain_networks_have_no_identity_path(layer):
     plain, residual = build("resnet20-ns").eval(), build("resnet20").eval()
     for model in (plain, residual):
         silence(model.get_submodule(layer)[0])
-    assert isinstance(plain.get_submodule(layer)[0], PlainBlock)
+    assert type(plain.get_submodule(layer)[0]).__name__ == "PlainBlock"
     with torch.no_grad():
         assert torch.equal(plain(images), plain(-images))
         assert not torch.allclose(residual(images), residual(-images))

@@ -1,0 +1,77 @@
+"""Training throughput against a bare hand-written loop, in one run: `make bench`.
+
+Both train on the same resident tensors, in the same order, with the same augmentation; rounds alternate, so that
+what else the machine does falls on both alike. Printed is the ratio of examples a second (1 is the bare loop's).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from landscape_utils import training
+from landscape_utils.augment import crop_and_flip
+from landscape_utils.data import Dataset, load_dataset
+from landscape_utils.models import build_model
+from landscape_utils.recipes import RunSpec
+
+ROUNDS = 7
+
+
+def bare_epoch(model: torch.nn.Module, data: Dataset, augment: bool) -> None:
+    """Train as one would by hand."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    generator = torch.Generator().manual_seed(0)
+    fill = -torch.tensor(data.mean) / torch.tensor(data.std)
+    inputs, targets = data.train
+    model.train()
+    for batch in torch.randperm(len(targets), generator=generator).split(128):
+        x, y = inputs[batch], targets[batch]
+        if augment:
+            x = crop_and_flip(x, generator, fill=fill)
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def compare(name: str, data: Dataset, augment: bool) -> None:
+    """Print the ratio for one model."""
+    spec = RunSpec(dataset="glyphs10", model=name, recipe="big-lr", epochs=1000, augment=augment)
+    device = torch.device(training.default_device())
+    state = training._State(spec, data, device)
+    state.rows = [{}]
+    resident = training._resident(data, state.model, device)
+    bare = build_model(name, input_shape=data.input_shape, classes=10)
+    bare = bare.to(device, memory_format=training.memory_format(bare))
+    seconds: dict[str, list[float]] = {"bare": [], "suite": []}
+    for round_ in range(ROUNDS + 1):
+        for who in ("bare", "suite") if round_ % 2 else ("suite", "bare"):
+            begun = time.perf_counter()
+            if who == "bare":
+                bare_epoch(bare, resident, augment)
+            else:
+                with tqdm(disable=True) as bar:
+                    training._train_epoch(state, resident, spec, bar)
+            if round_:  # the first round warms up
+                seconds[who].append(time.perf_counter() - begun)
+    ratio = statistics.median(b / s for b, s in zip(seconds["bare"], seconds["suite"], strict=True))
+    rate = data.train.size / statistics.median(seconds["suite"])
+    print(f"{name:8s} augment {augment!s:5s} {rate:9,.0f} examples/s, {ratio:.3f} of the bare loop", flush=True)
+
+
+def main() -> None:
+    """Compare for the two models that the bar names, on images that are cropped and flipped, or not."""
+    data = load_dataset("glyphs10", train_size=4000, test_size=100)
+    data = Dataset(**{**vars(data), "croppable": True, "flippable": True})
+    for name in ("resnet8", "mlp"):
+        for augment in (False, True):
+            compare(name, data, augment)
+
+
+if __name__ == "__main__":
+    main()
