@@ -28,7 +28,12 @@ _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationD
 
 
 def cctm_heatmap(
-    rates: xr.DataArray, *, ax: Axes | None = None, vmax: float | None = None, numbers: bool = True
+    rates: xr.DataArray,
+    *,
+    ax: Axes | None = None,
+    vmax: float | None = None,
+    numbers: bool = True,
+    colourbar: bool = True,
 ) -> Axes:
     """Draw a CCTM with its diagonal left out, so that the interference shows.
 
