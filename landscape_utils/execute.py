@@ -9,16 +9,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from pydantic import TypeAdapter, ValidationError
 
 from landscape_utils.errors import unknown
 from landscape_utils.profiles import PROFILES, Setup, settle
 
+_TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a notebook's parameters cell: its name, type and literal default."""
+    """One line of a notebook's parameters cell: its name, type as written, and literal default."""
 
     name: str
     annotation: str
@@ -44,21 +45,28 @@ def notebook_path(name: str) -> Path:
 
 
 def parameters(path: Path) -> dict[str, Parameter]:
-    """Read the names, annotated types and defaults in a notebook's cell tagged `parameters`.
+    """Read the names, types and defaults in a notebook's cell tagged `parameters`.
+
+    Each line there is `name = literal  # type: annotation help`, as papermill reads it too.
 
     Raises:
-        ValueError: there is no such cell, or it holds something other than annotated literals.
+        ValueError: there is no such cell, or a line has no type or no literal.
     """
-    notebook = nbformat.read(path, as_version=4)
-    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    if not tagged:
-        raise ValueError(f"{path} has no cell tagged `parameters`; tag the cell that holds its literals")
+    from papermill.inspection import inspect_notebook
+
     found = {}
-    for node in ast.parse(tagged[0].source).body:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
-            raise ValueError(f"{path}: the parameters cell holds `{ast.unparse(node)}`; write `name: type = literal`")
-        name = node.target.id
-        found[name] = Parameter(name, ast.unparse(node.annotation), ast.literal_eval(node.value))
+    for name, seen in inspect_notebook(path).items():
+        try:
+            default = ast.literal_eval(seen["default"])
+            annotation = seen["inferred_type_name"]
+            eval(annotation, {"__builtins__": _TYPES})
+        except (ValueError, SyntaxError, NameError) as error:
+            raise ValueError(
+                f"{path}: parameter {name} has no literal default and type; write `{name} = 1  # type: int`"
+            ) from error
+        found[name] = Parameter(name, annotation, default)
+    if not found:
+        raise ValueError(f"{path} has no cell tagged `parameters`; tag the cell that holds its literals")
     return found
 
 
@@ -91,9 +99,6 @@ def _value(parameter: Parameter, text: str) -> Any:
         except ValidationError:
             continue
     raise ValueError(f"parameter {parameter.name} is {text!r}; it must be {parameter.annotation}")
-
-
-_TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
 
 
 def _literal(text: str) -> Any:
@@ -137,5 +142,12 @@ def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path) -
     target = out / path.name
     # The kernel inherits these; a notebook opened by hand writes to the cache folder instead.
     os.environ["LANDSCAPE_OUT"], os.environ["LANDSCAPE_FIGURES"] = str(out.resolve()), str(figures.resolve())
-    execute_notebook(path, target, parameters=dict(given), kernel_name="python3", cwd=Path.cwd())
+    execute_notebook(
+        path,
+        target,
+        parameters=dict(given),
+        kernel_name="python3",
+        cwd=Path.cwd(),
+        extra_arguments=["--log-level=ERROR"],  # the kernel warns of its transport, which stays on this machine
+    )
     return target

@@ -1,0 +1,29 @@
+"""What the README says is what happens."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_example_for_your_own_model_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", README, flags=re.S) if "build_model" in block]
+    exec(compile(example, "README.md", "exec"), {})
+    assert "error_share" in capsys.readouterr().out
+
+
+def test_files_and_targets_that_it_names_exist() -> None:
+    for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) - {"or"} <= targets
+
+
+def test_options_that_it_names_are_taken() -> None:
+    from landscape_utils import execute
+
+    known = execute.parameters(ROOT / "notebooks" / "01_cctm.ipynb")
+    assert set(re.findall(r"-p ([a-z_]+)=", README)) <= set(known)
