@@ -76,7 +76,7 @@ def cctm_heatmaps(by_model: Mapping[str, xr.DataArray], *, note: str = "") -> Fi
     """
     top = max(float(interference_only(r).max()) for r in by_model.values())
     figure, axes = plt.subplots(
-        1, len(by_model), figsize=(4.4 * len(by_model), 4.4), layout="constrained", squeeze=False
+        1, len(by_model), figsize=(4.4 * len(by_model) + 0.8, 5.2), layout="constrained", squeeze=False
     )
     for ax, (name, rates) in zip(axes[0], by_model.items(), strict=True):
         cctm_heatmap(rates, ax=ax, vmax=top, colourbar=False)

@@ -95,9 +95,9 @@ def _row_and_images(
     rates: xr.DataArray, predicted: Tensor, data: Dataset, true: str, taken_for: str, threshold: float
 ) -> bytes:
     figure = plt.figure(figsize=(9, 5))
-    row = figure.add_axes((0.09, 0.42, 0.88, 0.5))
+    row = figure.add_axes((0.09, 0.36, 0.88, 0.56))
     cctm_row(rates, true, threshold, ax=row)
-    places = [figure.add_axes((0.03 + 0.08 * i, 0.02, 0.072, 0.16)) for i in range(GALLERY)]
+    places = [figure.add_axes((0.03 + 0.08 * i, 0.02, 0.072, 0.15)) for i in range(GALLERY)]
     a, b = data.classes.index(true), data.classes.index(taken_for)
     behind = ((data.test.targets == a) & (predicted == b)).nonzero().ravel()
     verb = "recognised" if a == b else f"taken for {taken_for}"

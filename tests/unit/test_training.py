@@ -192,6 +192,36 @@ def test_other_bytes_under_the_same_name_are_another_run(small: Dataset, small_n
     assert not equal(first.weights(), second.weights())
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_interrupted_between_epochs_it_goes_on_bit_identically(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    spec = spec_of(model="resnet8", optimizer=optimizer, lr=0.01, epochs=4, epsilon=0.2)
+    whole = train(spec, data=small, progress=False)
+    weights, history = whole.weights(), whole.history
+    subprocess.run(["rm", "-r", str(whole.shelf.folder)], check=True)
+    measure, calls = training.history.measure, []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return measure(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.history, "measure", interrupted)
+        # Save after every epoch, however short it is.
+        patch.setattr(training._State, "save_soon", training._State.save)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec, data=small, progress=False)
+    epochs = []
+    monkeypatch.setattr(training.history, "measure", lambda *a: epochs.append(1) or measure(*a))
+    again = train(spec, data=small, progress=False)
+    assert len(epochs) == 2  # epochs 3 and 4; the first two were remembered
+    assert equal(again.weights(), weights)
+    assert again.history.drop_attrs().equals(history.drop_attrs())
+
+
 PROGRAM = """
 import sys, warnings
 warnings.simplefilter("error")
