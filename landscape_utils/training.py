@@ -10,6 +10,7 @@ import json
 import math
 import platform
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -223,10 +224,10 @@ def _train_epoch(state: _State, data: Dataset, spec: RunSpec, bar: tqdm) -> tupl
     torch.manual_seed(seed)  # for dropout
     generator = torch.Generator().manual_seed(seed)
     fill = -torch.tensor(data.mean) / torch.tensor(data.std)
-    autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+    half = spec.precision == "bf16"
     order = torch.randperm(len(targets), generator=generator)
     batches = order.split(recipe.batch_size)
-    total, lr = torch.zeros((), device=inputs.device), recipe.lr
+    losses, lr = [], recipe.lr
     model.train()
     for step, batch in enumerate(batches):
         index = batch.to(inputs.device)
@@ -236,14 +237,15 @@ def _train_epoch(state: _State, data: Dataset, spec: RunSpec, bar: tqdm) -> tupl
         lr = learning_rate(recipe, state.epoch * len(batches) + step, recipe.epochs * len(batches))
         for group in optimizer.param_groups:
             group["lr"] = lr
-        with autocast:
+        with torch.autocast(inputs.device.type, torch.bfloat16) if half else nullcontext():
             loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total += loss.detach() * len(y)
+        losses.append(loss.detach())
         bar.update()
-    mean = float(total) / len(targets)
+    sizes = torch.tensor([len(batch) for batch in batches], device=inputs.device)
+    mean = float(torch.stack(losses) @ sizes.float()) / len(targets)
     if not math.isfinite(mean):
         raise FloatingPointError(
             f"training diverged: the loss is {mean} in epoch {state.epoch + 1} at learning rate {lr:.3g}; "

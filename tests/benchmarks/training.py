@@ -19,7 +19,7 @@ from landscape_utils.data import Dataset, load_dataset
 from landscape_utils.models import build_model
 from landscape_utils.recipes import RunSpec
 
-ROUNDS = 7
+ROUNDS = 15
 
 
 def bare_epoch(model: torch.nn.Module, data: Dataset, augment: bool) -> None:
