@@ -86,9 +86,10 @@ def test_moving_the_slider_of_01_changes_the_picture(tmp_path: Path, lab: str, p
     page.goto(f"{lab}/lab/tree/01_cctm.ipynb?token={TOKEN}")
     page.wait_for_selector(".jp-Notebook", timeout=60_000)
     page.wait_for_function("window.jupyterapp !== undefined")
-    page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    picture = page.locator(".jupyter-widgets.widget-image, img.widget-image").last
+    # Asked to run before its kernel is there, the notebook would wait for ever.
+    page.wait_for_selector("#jp-main-statusbar >> text=/Python 3.*Idle/", timeout=60_000)
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    picture = page.locator("img.widget-image").last
     picture.wait_for(state="attached", timeout=180_000)
     picture.scroll_into_view_if_needed()
     before = pixels(page)
