@@ -14,8 +14,6 @@ resolution, pools that round up, and one global average, so that 8x8 to 224x224 
     mobilenet_v2, resnext101              pretrained=False
     timm/<any name>                       pretrained=False, and whatever timm takes
 
-Importing torchvision or timm takes seconds, so each is imported where a model is built from it.
-
 Weights are drawn from torch's global generator, which the caller seeds. "Table" is a table of
 "On the geometry of generalization and memorization in deep neural networks", appendix A.10.
 """
@@ -23,20 +21,15 @@ Weights are drawn from torch's global generator, which the caller seeds. "Table"
 from __future__ import annotations
 
 import inspect
-import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from landscape_utils import architectures
+from landscape_utils.architectures import Shape
 from landscape_utils.errors import unknown
-
-Shape = tuple[int, int, int]
 
 
 def build_model(name: str, *, input_shape: Shape, classes: int, **options: Any) -> nn.Module:
@@ -100,322 +93,25 @@ def _builder(name: str) -> Callable[..., nn.Module]:
     # With a tag ("resnet18.a1_in1k") a name is listed among the pretrained ones only.
     if arch not in timm.list_models() and arch not in timm.list_models(pretrained=True):
         raise unknown("timm model", arch, timm.list_models())
-    return partial(_timm, arch)
-
-
-# ---- parts -------------------------------------------------------------------------------------------
-
-
-def _he_init(model: nn.Module) -> None:
-    """Draw convolutions as He et al. do (fan_out, so that gradients keep their size); zero their biases."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-def _round_pools_up(model: nn.Module) -> None:
-    """Keep the last row of an odd size, and a single pixel at all: 28 -> 14 -> 7 -> 4 -> 2 -> 1 -> 1."""
-    for module in model.modules():
-        if isinstance(module, nn.MaxPool2d):
-            module.ceil_mode = True
-
-
-def _fit_channels(model: nn.Module, channels: int) -> None:
-    """Replace the first convolution by a fresh one where it takes another number of channels."""
-    name, conv = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    if conv.in_channels != channels:
-        size, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
-        fresh = nn.Conv2d(channels, conv.out_channels, size, stride, padding, bias=conv.bias is not None)
-        model.set_submodule(name, fresh)
-
-
-def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
-
-
-# ---- fully connected ---------------------------------------------------------------------------------
-
-
-def _dense(sizes: Sequence[int], *, bias: bool = True) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out, bias=bias), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def _mlp(shape: Shape, classes: int, *, width: int = 128) -> nn.Module:
-    return _dense([math.prod(shape), width, classes])
-
-
-def _fcn(
-    shape: Shape,
-    classes: int,
-    *,
-    depth: int = 4,
-    width: int = 128,
-    bias: bool = True,
-    init_scale: float = 1.0,
-) -> nn.Module:
-    """Stack `depth` linear layers with Glorot weights times `init_scale` (the bias plateau's FCN4)."""
-    if depth < 1:
-        raise ValueError(f"fcn needs a depth of at least 1 linear layer, got {depth}")
-    model = _dense([math.prod(shape), *[width] * (depth - 1), classes], bias=bias)
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, gain=init_scale)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return model
-
-
-def _feedforward(shape: Shape, classes: int) -> nn.Module:
-    """Table 1."""
-    return _dense([math.prod(shape), *[1024] * 5, classes])
-
-
-# ---- residual ----------------------------------------------------------------------------------------
-
-
-@cache
-def _block(skip: bool) -> Callable[..., nn.Module]:
-    """Give torchvision's BasicBlock, or the same without its skip connection."""
-    from torchvision.models.resnet import BasicBlock
-
-    class PlainBlock(BasicBlock):
-        def forward(self, x: Tensor) -> Tensor:
-            out = self.relu(self.bn1(self.conv1(x)))
-            return self.relu(self.bn2(self.conv2(out)))  # type: ignore[no-any-return]
-
-    return BasicBlock if skip else PlainBlock
-
-
-def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """Convolve without a bias, for BatchNorm follows; a stride of 1 keeps the size."""
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
-
-
-def _zero_padding(inputs: int, outputs: int) -> nn.Module:
-    """Match shapes without parameters: every other pixel, zeros for new channels (option A)."""
-    front = (outputs - inputs) // 2
-    pad = nn.ZeroPad3d((0, 0, 0, 0, front, outputs - inputs - front))
-    return nn.Sequential(nn.AvgPool2d(1, stride=2), pad)
-
-
-def _projection(inputs: int, outputs: int) -> nn.Module:
-    """Match shapes by a strided 1x1 convolution (option B)."""
-    return nn.Sequential(_conv(inputs, outputs, 1, stride=2), nn.BatchNorm2d(outputs))
-
-
-def _resnet(
-    stem: dict[str, nn.Module],
-    widths: Sequence[int],
-    blocks: int,
-    classes: int,
-    block: Callable[..., nn.Module],
-    shortcut: Callable[[int, int], nn.Module],
-) -> nn.Module:
-    """Put stages of `blocks` blocks on a stem; each stage but the first halves the resolution."""
-    # The names are torchvision's, so that layers are called the same in every ResNet.
-    model = nn.Sequential(OrderedDict(stem))
-    for stage, (inputs, width) in enumerate(pairwise([widths[0], *widths]), start=1):
-        first = block(inputs, width) if stage == 1 else block(inputs, width, 2, shortcut(inputs, width))
-        rest = [block(width, width) for _ in range(blocks - 1)]
-        model.add_module(f"layer{stage}", nn.Sequential(first, *rest))
-    model.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
-    model.add_module("flatten", nn.Flatten())
-    model.add_module("fc", nn.Linear(widths[-1], classes))
-    _he_init(model)
-    return model
-
-
-def _cifar_stem(channels: int, width: int) -> dict[str, nn.Module]:
-    return {"conv1": _conv(channels, width, 3), "bn1": nn.BatchNorm2d(width), "relu": nn.ReLU(inplace=True)}
-
-
-def _imagenet_stem(channels: int, width: int) -> dict[str, nn.Module]:
-    conv = _conv(channels, width, 7, stride=2)
-    return {**_cifar_stem(channels, width), "conv1": conv, "maxpool": nn.MaxPool2d(3, stride=2, padding=1)}
-
-
-_STEMS = {"cifar": _cifar_stem, "imagenet": _imagenet_stem}
-
-
-def _cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int) -> nn.Module:
-    """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels."""
-    blocks = (depth - 2) // 6
-    return _resnet(_cifar_stem(shape[0], 16), [16, 32, 64], blocks, classes, _block(skip), _zero_padding)
-
-
-def _resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cifar") -> nn.Module:
-    """Table 4; with stem="imagenet", Table 5."""
-    if stem not in _STEMS:
-        raise unknown("stem of resnet18", stem, _STEMS)
-    widths = [_scaled(channels, width) for channels in (64, 128, 256, 512)]
-    return _resnet(_STEMS[stem](shape[0], widths[0]), widths, 2, classes, _block(True), _projection)
-
-
-# ---- convolutional -----------------------------------------------------------------------------------
-
-
-def _table3_head(features: int, classes: int) -> nn.Module:
-    first = [nn.Linear(features, 4096), nn.ReLU(inplace=True), nn.Dropout()]
-    second = [nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout()]
-    return nn.Sequential(*first, *second, nn.Linear(4096, classes))
-
-
-_HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "table3": _table3_head}
-
-
-def _drop_biases(model: nn.Module) -> None:
-    """Remove every additive learned term: of convolutions, linear layers, and BatchNorm (its beta)."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-            module.register_parameter("bias", None)
-
-
-def _vgg(
-    cfg: str,
-    shape: Shape,
-    classes: int,
-    *,
-    batchnorm: bool = True,
-    bias: bool = True,
-    width: float = 1.0,
-    head: str = "linear",
-) -> nn.Module:
-    """Stack torchvision's VGG features, a global average and a head; vgg16 with "table3" is Table 3."""
-    from torchvision.models.vgg import cfgs, make_layers
-
-    if head not in _HEADS:
-        raise unknown("head of a VGG", head, _HEADS)
-    sizes = [size if isinstance(size, str) else _scaled(size, width) for size in cfgs[cfg]]
-    parts = {
-        "features": make_layers(sizes, batchnorm),
-        "avgpool": nn.AdaptiveAvgPool2d(1),
-        "flatten": nn.Flatten(),
-        "classifier": _HEADS[head](_scaled(512, width), classes),
-    }
-    model = nn.Sequential(OrderedDict(parts))
-    _fit_channels(model, shape[0])
-    _round_pools_up(model)
-    _he_init(model)
-    if not bias:
-        _drop_biases(model)
-    return model
-
-
-def _alexnet(shape: Shape, classes: int) -> nn.Module:
-    """Table 2; the average does nothing at 32x32, where one pixel is left."""
-
-    def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, size, stride, padding=size // 2), nn.ReLU(inplace=True)]
-
-    features = [*conv(shape[0], 64, 11, stride=4), nn.MaxPool2d(2), *conv(64, 192, 5), nn.MaxPool2d(2)]
-    features += [*conv(192, 384, 3), *conv(384, 256, 3), *conv(256, 1024, 3), nn.MaxPool2d(2)]
-    model = nn.Sequential(*features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, classes))
-    _round_pools_up(model)
-    return model
-
-
-def _googlenet(shape: Shape, classes: int) -> nn.Module:
-    """Give torchvision's GoogLeNet one 3x3 convolution for a stem, so that 32x32 ends at 8x8."""
-    from torchvision.models.googlenet import BasicConv2d, GoogLeNet
-
-    model = GoogLeNet(num_classes=classes, aux_logits=False, init_weights=False)
-    model.conv1 = BasicConv2d(shape[0], 192, kernel_size=3, padding=1)
-    for name in ("maxpool1", "conv2", "conv3", "maxpool2"):
-        model.set_submodule(name, nn.Identity())
-    return model
-
-
-def _dla(shape: Shape, classes: int) -> nn.Module:
-    """Give timm's DLA a 3x3 stem and full resolution up to level 2, so that 32x32 ends at 4x4."""
-    from timm.layers.classifier import create_classifier
-    from timm.models.dla import DLA, DlaBasic
-
-    model = DLA(levels=(1, 1, 1, 2, 2, 1), channels=(16, 32, 64, 128, 256, 512), block=DlaBasic)
-    # timm's head is a 1x1 convolution, drawn far too large for 10 classes: a linear layer instead.
-    pool, head = create_classifier(model.num_features, classes)
-    parts = {
-        "base_layer.0": _conv(shape[0], 16, 3),
-        "level1.0": _conv(16, 32, 3),
-        "level2.downsample": nn.Identity(),
-        "level2.tree1.conv1": _conv(32, 64, 3),
-        "global_pool": pool,
-        "fc": head,
-    }
-    for name, part in parts.items():
-        model.set_submodule(name, part)
-    _round_pools_up(model)
-    _he_init(model)
-    return model
-
-
-# ---- from a library, with its weights ----------------------------------------------------------------
-
-
-def _download(weights: Any) -> dict[str, Any]:
-    try:
-        return dict(weights.get_state_dict(check_hash=True, weights_only=True))
-    except (OSError, RuntimeError) as error:
-        file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-        raise ConnectionError(
-            f"the pretrained weights {weights} could not be downloaded ({error}); "
-            f"where there is no network, put the file of {weights.url} at {file}"
-        ) from error
-
-
-def _torchvision(name: str, shape: Shape, classes: int, *, pretrained: bool = False) -> nn.Module:
-    """Take torchvision's ImageNet model; other channels or classes get a fresh first or last layer."""
-    from torchvision.models import get_model, get_model_weights
-
-    model: nn.Module = get_model(name, weights=None, num_classes=1000 if pretrained else classes)
-    if pretrained:
-        # V1 is what torchvision gave for pretrained=True when the papers were written.
-        model.load_state_dict(_download(get_model_weights(name).IMAGENET1K_V1))  # type: ignore[attr-defined]
-        name, last = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
-        if classes != last.out_features:
-            model.set_submodule(name, nn.Linear(last.in_features, classes))
-    _fit_channels(model, shape[0])
-    return model
-
-
-def _timm(arch: str, shape: Shape, classes: int, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    import timm
-
-    # Transformers have a position for every patch: these must know the image size, others must not be told.
-    config = timm.get_pretrained_cfg(arch)
-    if config is not None and config.fixed_input_size and config.input_size[1:] != shape[1:]:
-        options = {"img_size": shape[1:], **options}
-    try:
-        return timm.create_model(arch, pretrained, num_classes=classes, in_chans=shape[0], **options)
-    except OSError as error:
-        raise ConnectionError(
-            f"the pretrained weights of timm/{arch} could not be downloaded ({error}); "
-            "where there is no network, copy them into Hugging Face's cache (the folder $HF_HOME)"
-        ) from error
-    except TypeError as error:
-        raise ValueError(f"timm refuses the options {options} of {arch}: {error}") from error
+    return partial(architectures.from_timm, arch)
 
 
 # ---- registry ----------------------------------------------------------------------------------------
 
 # A builder takes (input shape, classes); its keyword-only parameters are the model's options.
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": _mlp,
-    "fcn": _fcn,
-    "feedforward": _feedforward,
-    **{f"resnet{depth}": partial(_cifar_resnet, depth, True) for depth in (8, 20, 32, 56, 110)},
-    **{f"resnet{depth}-ns": partial(_cifar_resnet, depth, False) for depth in (8, 20, 32, 56, 110)},
-    "resnet18": _resnet18,
-    "vgg11": partial(_vgg, "A"),
-    "vgg16": partial(_vgg, "D"),
-    "vgg19": partial(_vgg, "E"),
-    "googlenet": _googlenet,
-    "dla": _dla,
-    "alexnet": _alexnet,
-    "mobilenet_v2": partial(_torchvision, "mobilenet_v2"),
-    "resnext101": partial(_torchvision, "resnext101_32x8d"),
+    "mlp": architectures.mlp,
+    "fcn": architectures.fcn,
+    "feedforward": architectures.feedforward,
+    **{f"resnet{depth}": partial(architectures.cifar_resnet, depth, True) for depth in (8, 20, 32, 56, 110)},
+    **{f"resnet{depth}-ns": partial(architectures.cifar_resnet, depth, False) for depth in (8, 20, 32, 56, 110)},
+    "resnet18": architectures.resnet18,
+    "vgg11": partial(architectures.vgg, "A"),
+    "vgg16": partial(architectures.vgg, "D"),
+    "vgg19": partial(architectures.vgg, "E"),
+    "googlenet": architectures.googlenet,
+    "dla": architectures.dla,
+    "alexnet": architectures.alexnet,
+    "mobilenet_v2": partial(architectures.from_torchvision, "mobilenet_v2"),
+    "resnext101": partial(architectures.from_torchvision, "resnext101_32x8d"),
 }

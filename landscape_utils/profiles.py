@@ -22,7 +22,8 @@ from landscape_utils.errors import unknown
 from landscape_utils.files import home
 from landscape_utils.models import build_model
 from landscape_utils.recipes import RunSpec
-from landscape_utils.training import default_device, is_trained, memory_format
+from landscape_utils.state import memory_format
+from landscape_utils.training import default_device, is_trained
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "01_cctm": {

@@ -43,7 +43,7 @@ def compare(name: str, data: Dataset, augment: bool) -> None:
     """Print the ratio for one model."""
     spec = RunSpec(dataset="glyphs10", model=name, recipe="big-lr", epochs=1000, augment=augment)
     device = torch.device(training.default_device())
-    state = training._State(spec, data, device)
+    state = training.State(spec, data, device)
     state.rows = [{}]
     resident = training._resident(data, state.model, device)
     bare = build_model(name, input_shape=data.input_shape, classes=10)

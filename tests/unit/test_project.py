@@ -40,7 +40,18 @@ def test_unit_tests_mirror_the_package() -> None:
     modules = {p.stem for p in (ROOT / "landscape_utils").glob("*.py")} - {"__init__"}
     tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / "unit").glob("test_*.py")}
     # Tested through what stands on them: rows and runs by training, execution by the command line, reading by data.
-    through = {"files", "history", "runs", "recipes", "execute", "sources", "archives", "interference_claims"}
+    through = {
+        "architectures",
+        "state",
+        "files",
+        "history",
+        "runs",
+        "recipes",
+        "execute",
+        "sources",
+        "archives",
+        "interference_claims",
+    }
     assert modules - through == tests - {"project", "readme"}
 
 

@@ -41,16 +41,16 @@ def test_equals_a_hand_written_loop(small: Dataset) -> None:
     """Momentum, weight decay, cosine schedule and order of examples, written out once more in float64."""
     spec = spec_of(lr=0.05, batch_size=16, seed=5)
     run = train(spec, data=small, progress=False)
-    torch.manual_seed(training._seed(5, 0))
+    torch.manual_seed(training.epoch_seed(5, 0))
     model = build_model("mlp", input_shape=(3, 8, 8), classes=3)
     model.load_state_dict(run.weights("initial"))
     model = model.double()
     velocity = [torch.zeros_like(p) for p in model.parameters()]
     x, y, step, steps = small.train.inputs.double(), small.train.targets, 0, 3 * 4
     for epoch in (1, 2, 3):
-        order = torch.randperm(60, generator=torch.Generator().manual_seed(training._seed(5, epoch)))
+        order = torch.randperm(60, generator=torch.Generator().manual_seed(training.epoch_seed(5, epoch)))
         # The augmentation draws from the same generator, batch by batch, after the order.
-        generator = torch.Generator().manual_seed(training._seed(5, epoch))
+        generator = torch.Generator().manual_seed(training.epoch_seed(5, epoch))
         torch.randperm(60, generator=generator)
         fill = -torch.tensor(small.mean) / torch.tensor(small.std)
         for batch in order.split(16):
@@ -211,7 +211,7 @@ def test_interrupted_between_epochs_it_goes_on_bit_identically(
     with monkeypatch.context() as patch:
         patch.setattr(training.history, "measure", interrupted)
         # Save after every epoch, however short it is.
-        patch.setattr(training._State, "save_soon", training._State.save)
+        patch.setattr(training.State, "save_soon", training.State.save)
         with pytest.raises(KeyboardInterrupt):
             train(spec, data=small, progress=False)
     epochs = []
