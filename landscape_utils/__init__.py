@@ -21,7 +21,7 @@ from landscape_utils.models import build_model
 from landscape_utils.profiles import settle
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
-from landscape_utils.training import train
+from landscape_utils.training import default_device, train
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ __all__ = [
     "by_model",
     "cctm",
     "cctm_of",
+    "default_device",
     "error_shares",
     "interference_only",
     "interferers",

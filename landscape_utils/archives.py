@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
@@ -47,8 +48,10 @@ def pack(name: str, root: Path, packed: Path, *, download: bool) -> None:
         _fetch(name, archive.url, path, download)
     try:
         arrays = archive.read(path)
-    except (zipfile.BadZipFile, tarfile.TarError, KeyError, EOFError, UnidentifiedImageError) as error:
-        raise ValueError(f"{path} is damaged or is not the published archive ({error}); fetch it again") from error
+    except (zipfile.BadZipFile, zlib.error, tarfile.TarError, KeyError, EOFError, UnidentifiedImageError) as error:
+        raise ValueError(
+            f"{path} is damaged or is not the published archive ({error}); delete it and fetch it again"
+        ) from error
     buffer = BytesIO()
     np.savez(buffer, **{**arrays._asdict(), "classes": np.array(arrays.classes)})
     write_atomically(packed, buffer.getbuffer())

@@ -134,20 +134,33 @@ def judge(
 
 def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:
     """Write judgements and what they rest on (profile, data, seeds, machine, versions) as JSON."""
-    rows = [{**asdict(j), "effect": None if math.isnan(j.effect) else j.effect} for j in judgements]
+    rows = [{**asdict(j), "effect": _number(j.effect), "interval": _interval(j.interval)} for j in judgements]
     payload = {"about": about, "claims": rows}
     write_atomically(path, json.dumps(payload, indent=1, allow_nan=False).encode())
 
 
+def _number(value: float) -> float | None:
+    """Give JSON's null for what is no number."""
+    return value if math.isfinite(value) else None
+
+
+def _interval(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return interval if interval and all(map(math.isfinite, interval)) else None
+
+
 def load(path: Path) -> tuple[list[Judgement], dict[str, Any]]:
     """Read what `save` wrote."""
-    content = json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text())
+        listed, about = content["claims"], content["about"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no claims; run the notebook again to write them") from error
     rows = []
-    for row in content["claims"]:
+    for row in listed:
         row["effect"] = math.nan if row["effect"] is None else row["effect"]
         row["interval"] = tuple(row["interval"]) if row["interval"] else None
         rows.append(Judgement(**row))
-    return rows, dict(content["about"])
+    return rows, dict(about)
 
 
 def markdown_table(judgements: Sequence[Judgement]) -> str:

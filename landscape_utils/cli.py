@@ -29,13 +29,11 @@ def main() -> None:
     """Run the command; bad input ends with one sentence and exit code 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
     except (ValueError, FileNotFoundError, ConnectionError) as error:
         _stop(str(error), 2)
     except KeyError as error:
         _stop(str(error.args[0]), 2)
-    except (OSError, FloatingPointError) as error:
+    except (OSError, FloatingPointError, RuntimeError) as error:
         _stop(str(error), 1)
 
 
@@ -77,6 +75,8 @@ def run(
         begun = time.monotonic()
         try:
             target = execute.execute(path, values, out=out, figures=figures or out / "figures")
+        except KeyboardInterrupt:
+            _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
         except PapermillExecutionError as error:
             _stop(
                 f"{path.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {out / path.name}",
@@ -91,17 +91,18 @@ def run(
 
 def _print_costs(path: Path, setup: object) -> None:
     from landscape_utils.profiles import Setup, estimate
+    from landscape_utils.training import is_trained
 
     if not isinstance(setup, Setup):
         print(f"{path.stem}: no training")
         return
-    data = setup.load_data()
+    data = setup.load_data(download=False)
     print(f"{path.stem}, profile {setup.profile}, {data.sizes}")
     seconds = memory = disk = 0.0
     for name, specs in setup.specs().items():
         cost = estimate(specs[0], data)
         for spec in specs:
-            done = estimate(spec, data).done if spec is not specs[0] else cost.done
+            done = is_trained(spec, data)
             state = "done already" if done else f"{_duration(cost.seconds)}, {_bytes(cost.disk)} on disk"
             print(f"  {name}, {spec.recipe}, {spec.settled().epochs} epochs, seed {spec.seed}: {state}")
             seconds, disk = seconds + (0 if done else cost.seconds), disk + (0 if done else cost.disk)
@@ -163,9 +164,9 @@ def cache_size() -> None:
 
 @cache.command("clear")
 def cache_clear() -> None:
-    """Remove all runs that no process is using."""
+    """Remove all runs that no process is training."""
     removed, busy = store.clear("runs")
-    print(f"removed {removed} runs" + (f"; {busy} are in use and stay" if busy else ""))
+    print(f"removed {removed} runs" + (f"; {busy} are being trained and stay" if busy else ""))
 
 
 @app.command()

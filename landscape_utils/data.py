@@ -117,8 +117,9 @@ def load_dataset(
     """Load a dataset by name or path as normalised tensors.
 
     Names with no generator of their own resolve to `$LANDSCAPE_DATA/<name>.npz`, then to torchvision's (or the
-    published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. Images are scaled to
-    [0, 1] and normalised per channel by the training set's mean and standard deviation; `spheres` stays as it is.
+    published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. Images of whole numbers 0
+    to 255 are scaled to [0, 1], others taken as they are; all are normalised per channel by the training set's mean
+    and standard deviation. `spheres` stays as it is.
 
     Args:
         name: one of `dataset_names()`, or the path of an `.npz` (keys x_train, y_train, x_test, y_test, classes)
@@ -188,6 +189,11 @@ def require_published(dataset: Dataset, *, accept_part: bool = False) -> None:
 
 def _check(arrays: Arrays, origin: str) -> None:
     """Refuse labels outside the classes, classes without an example, and values that are no number."""
+    names = arrays.classes
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            f"{origin}: the classes are {', '.join(names)}; there must be two or more, each with its own name"
+        )
     for split, x, y in (("training", arrays.x_train, arrays.y_train), ("test", arrays.x_test, arrays.y_test)):
         if len(x) != len(y):
             raise ValueError(

@@ -40,5 +40,5 @@ def write_atomically(path: Path, payload: bytes | memoryview) -> None:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"{path} could not be written: {error.strerror}; free some space or set LANDSCAPE_HOME",
+            f"{path} could not be written: {error.strerror}; free some space or write elsewhere",
         ) from error

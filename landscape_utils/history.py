@@ -36,7 +36,7 @@ def measure(model: nn.Module, data: Dataset, labels: PermutedLabels, loss: float
 
 def _subset_accuracies(train: Outcomes, test: Outcomes, labels: PermutedLabels) -> Tensor:
     permuted = labels.permuted
-    hit, true = train.predicted == train.targets, train.predicted == labels.original
+    hit, true = train.predicted == train.targets, train.predicted == labels.original.cpu()
     parts = (hit[~permuted], hit[permuted], true[permuted], test.predicted == test.targets)
     return torch.stack([part.double().mean() for part in parts])
 

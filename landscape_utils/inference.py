@@ -20,7 +20,9 @@ from landscape_utils.data import Labelled
 Pairs = Labelled | tuple[Tensor, Tensor] | DataLoader[Any]
 
 # Small batches keep activations in the cache and out of the page allocator; a GPU wants to be filled.
-BATCH = {"cpu": 125, "cuda": 2000, "mps": 1000}
+BATCH = {"cuda": 2000, "mps": 1000}
+CPU_BATCH = 125
+BATCH_VALUES = 2000 * 3 * 32 * 32  # larger images come in smaller batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +65,8 @@ def outcomes(model: nn.Module, data: Pairs) -> Outcomes:
     device = device_of(model)
     targets, predicted, losses, classes = [], [], [], 0
     with evaluating(model), torch.inference_mode():
-        for x, y in batches(data, BATCH[device.type]):
-            x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+        for x, y in batches(data, BATCH.get(device.type, CPU_BATCH)):
+            x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True).long()
             logits = model(x)
             if logits.ndim != 2:
                 raise ValueError(f"the model's output has shape {tuple(logits.shape)}; a classifier's is (N, classes)")
@@ -90,12 +92,17 @@ def confusion_rates(counts: Tensor) -> Tensor:
 
 
 def batches(data: Pairs, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go through pairs in order; a DataLoader keeps its own batches. No examples make one empty batch."""
+    """Go through pairs in order, large images in smaller batches; a DataLoader keeps its own.
+
+    No examples make one empty batch.
+    """
     if isinstance(data, DataLoader):
         loader: Iterable[tuple[Tensor, Tensor]] = data
         yield from loader
         return
     inputs, targets = data
+    values = inputs[:1].numel() or 1
+    batch = max(1, min(batch, BATCH_VALUES // values))
     yield from zip(inputs.split(batch), targets.split(batch), strict=True)
 
 

@@ -76,9 +76,9 @@ def interference_only(rates: xr.DataArray) -> xr.DataArray:
 
 
 def top_cells(rates: xr.DataArray, count: int) -> list[tuple[str, str, float]]:
-    """List the largest off-diagonal cells as (true, predicted, rate), largest first."""
-    values = np.nan_to_num(interference_only(rates).values, nan=-1.0)
-    order = np.argsort(-values, axis=None, kind="stable")[:count]
+    """List the largest off-diagonal cells as (true, predicted, rate), largest first; missing classes have none."""
+    values = interference_only(rates).values
+    order = np.argsort(-values, axis=None, kind="stable")[: min(count, int(np.isfinite(values).sum()))]
     rows, columns = np.unravel_index(order, values.shape)
     names = rates["true"].values
     return [(str(names[a]), str(names[b]), float(values[a, b])) for a, b in zip(rows, columns, strict=True)]
@@ -185,15 +185,19 @@ def agreement(by_model: Mapping[str, xr.DataArray], *, permutations: int = 2000,
     values = values[:, np.isfinite(values).all(0)]
     ranks = stats.rankdata(values, axis=1)
     pairs = np.triu_indices(len(names), 1)
-    correlation = np.corrcoef(ranks)
+    with np.errstate(invalid="ignore"):  # equal recalls have no rank correlation: NaN
+        correlation = np.corrcoef(ranks)
+    if np.isnan(correlation).any():
+        permutations = 0
     rng = np.random.default_rng(seed)
     null = np.array([np.corrcoef(rng.permuted(ranks, axis=1))[pairs].mean() for _ in range(permutations)])
     mean = float(correlation[pairs].mean())
+    p = np.nan if np.isnan(mean) else (1 + np.sum(null >= mean)) / (1 + permutations)
     return xr.Dataset(
         {
             "correlation": (("model", "other"), correlation),
             "mean_correlation": mean,
-            "p_value": (1 + np.sum(null >= mean)) / (1 + permutations),
+            "p_value": p,
         },
         coords={"model": names, "other": names},
     )
@@ -213,12 +217,14 @@ def bootstrap_interval(
         draws: bootstrap samples.
         seed: of the draws.
     """
-    rng, n = np.random.default_rng(seed), rates["examples"].values
-    values = []
-    for _ in range(draws):
-        rows = [
-            rng.multinomial(k, p) / k if k else np.full(len(p), np.nan) for k, p in zip(n, rates.values, strict=True)
-        ]
-        values.append(statistic(rates.copy(data=np.stack(rows))))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    rng = np.random.default_rng(seed)
+    values = [statistic(resample(rates, rng)) for _ in range(draws)]
+    low, high = np.nanpercentile(values, [2.5, 97.5]) if np.isfinite(values).any() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def resample(rates: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
+    """Draw a CCTM that another test set of the same size might have given: each row from its own multinomial."""
+    n = rates["examples"].values
+    rows = [rng.multinomial(k, p) / k if k else np.full(len(p), np.nan) for k, p in zip(n, rates.values, strict=True)]
+    return rates.copy(data=np.stack(rows))

@@ -62,13 +62,23 @@ def largest_cells(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
 def is_symmetric(by_model: Mapping[str, xr.DataArray]) -> Judgement:
     """CI-2: in every architecture the off-diagonal cells correlate with their transpose beyond the null."""
     results = {name: symmetry(rates) for name, rates in by_model.items()}
+    criterion = "in every architecture r of the cells with their transpose exceeds shuffled rows, p < 0.01"
     r = {name: float(result["correlation"]) for name, result in results.items()}
     p = max(float(result["p_value"]) for result in results.values())
+    missing = [name for name, value in r.items() if not np.isfinite(value)]
+    if missing:
+        return judge(
+            "CI-2",
+            criterion=criterion,
+            measured="-",
+            holds=None,
+            reason=f"{missing[0]} has no errors, or all its cells are alike",
+        )
     least = min(r, key=lambda name: r[name])
     interval = bootstrap_interval(by_model[least], lambda rates: float(symmetry(rates, permutations=1)["correlation"]))
     return judge(
         "CI-2",
-        criterion="in every architecture r of the cells with their transpose exceeds shuffled rows, p < 0.01",
+        criterion=criterion,
         measured=", ".join(f"{name} r = {value:.2f}" for name, value in r.items()) + f"; largest p = {p:.4f}",
         holds=p < 0.01,
         effect=r[least],
@@ -84,6 +94,14 @@ def largest_share(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
     counts) and their share is measured on the other, so that choosing them does not count in their favour.
     """
     mean = mean_cctm(by_model.values())
+    if mean.sizes["true"] < 5 or not error_shares(mean).attrs["errors"]:
+        return judge(
+            "CI-3",
+            criterion="the leading pairs hold more than half of all test errors",
+            measured="-",
+            holds=None,
+            reason="it takes five classes or more, and some errors",
+        )
     known = KNOWN_PAIRS.get(dataset)
     if known is not None:
         names = [f"{a}-{b}" for a, b in known]
@@ -92,12 +110,13 @@ def largest_share(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
             shares = error_shares(rates)
             return float(shares.where(_either_way(shares, known)).sum())
 
-        value, interval = share(mean), bootstrap_interval(mean, share)
+        value = share(mean)
+        interval: tuple[float, float] | None = bootstrap_interval(mean, share)
         what = f"the {len(names)} known pairs"
         uniform = len(names) * error_shares(mean).attrs["uniform_share"]
     else:
         count = mean.sizes["true"] // 2
-        value, interval = _split_share(mean, count)
+        value, interval = _split_share(mean, count), None
         what = f"the {count} leading pairs (chosen on one half of the test images, measured on the other)"
         uniform = count * error_shares(mean).attrs["uniform_share"]
     return judge(
@@ -107,7 +126,7 @@ def largest_share(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgeme
         holds=value > 0.5,
         effect=value,
         interval=interval,
-        clear=not interval[0] < 0.5 < interval[1],
+        clear=abs(value - 0.5) > 0.1 if interval is None else not interval[0] < 0.5 < interval[1],
     )
 
 
@@ -118,6 +137,9 @@ def same_hard_classes(by_model: Mapping[str, xr.DataArray]) -> Judgement:
         return judge("CI-4", criterion=criterion, measured="-", holds=None, reason="it takes two architectures or more")
     result = agreement({name: recalls(rates) for name, rates in by_model.items()})
     rho, p = float(result["mean_correlation"]), float(result["p_value"])
+    if not np.isfinite(rho):
+        reason = "an architecture's recalls are all alike, so they have no rank"
+        return judge("CI-4", criterion=criterion, measured="-", holds=None, reason=reason)
     worst = recalls(mean_cctm(by_model.values())).to_series().nsmallest(2)
     return judge(
         "CI-4",
@@ -143,16 +165,27 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
             pressure = interferers(rates, threshold).sum("predicted")
         return _spearman(pressure.values, recalls(rates).values)
 
+    criterion = (
+        f"recall's rank correlations with the strongest cell and with the number of interferers above {threshold:.1%} "
+        "are both negative, 95 % intervals below 0 (means over architectures)"
+    )
+
     values = [np.mean([correlation(which, r) for r in by_model.values()]) for which in ("strongest", "number")]
-    intervals = [
-        np.mean([bootstrap_interval(r, partial(correlation, which), draws=200) for r in by_model.values()], axis=0)
-        for which in ("strongest", "number")
-    ]
-    upper = max(interval[1] for interval in intervals)
+    if not np.isfinite(values).all():
+        reason = "recalls, or numbers of interferers, are all alike in an architecture, so they have no rank"
+        return judge("CI-5", criterion=criterion, measured="-", holds=None, reason=reason)
+    # All architectures saw the same test images, so their intervals are averaged as if they erred together: rather
+    # too wide than too narrow.
+    intervals = np.array(
+        [
+            np.mean([bootstrap_interval(r, partial(correlation, which), draws=200) for r in by_model.values()], axis=0)
+            for which in ("strongest", "number")
+        ]
+    )
+    upper = float(intervals[:, 1].max())
     return judge(
         "CI-5",
-        criterion=f"recall's rank correlations with the strongest cell and with the number of interferers above "
-        f"{threshold:.1%} are both negative, 95 % intervals below 0 (means over architectures)",
+        criterion=criterion,
         measured=f"rho = {values[0]:.2f} with the strongest, {values[1]:.2f} with the number "
         f"({_range(intervals[0])} and {_range(intervals[1])})",
         holds=upper < 0,
@@ -170,20 +203,19 @@ def _either_way(shares: xr.DataArray, pairs: Pairs) -> list[bool]:
     ]
 
 
-def _split_share(rates: xr.DataArray, count: int, draws: int = 200) -> tuple[float, tuple[float, float]]:
-    """Choose the leading pairs on a random half of the counts, and measure their share on the other half."""
+def _split_share(rates: xr.DataArray, count: int, splits: int = 200) -> float:
+    """Choose the leading pairs on a random half of the errors, measure their share of the other half; the mean."""
     rng = np.random.default_rng(0)
     errors = np.nan_to_num(interference_only(rates).values) * rates["examples"].values[:, None]
     rows, columns = np.array(list(combinations(range(len(errors)), 2))).T
     both = np.rint(errors[rows, columns] + errors[columns, rows]).astype(int)
     values = []
-    for _ in range(draws):
+    for _ in range(splits):
         half = rng.binomial(both, 0.5)
         chosen = np.argsort(-half, kind="stable")[:count]
         rest = both - half
         values.append(rest[chosen].sum() / max(rest.sum(), 1))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(np.mean(values)), (float(low), float(high))
+    return float(np.mean(values))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -71,4 +72,7 @@ def permute_labels(dataset: Dataset, epsilon: float, *, seed: int = 0) -> Permut
     targets = original.clone()
     targets[chosen] = redrawn.to(targets)
     train = replace(dataset.train, targets=targets)
-    return PermutedLabels(replace(dataset, train=train), original, permuted)
+    # Other labels are other data: runs on them are filed apart.
+    fingerprint = hashlib.sha256(dataset.fingerprint.encode() + targets.cpu().numpy().tobytes()).hexdigest()
+    redrawn_set = replace(dataset, train=train, fingerprint=fingerprint)
+    return PermutedLabels(redrawn_set, original, permuted)

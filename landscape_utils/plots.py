@@ -169,6 +169,8 @@ def recall_lines(by_model: Mapping[str, xr.DataArray], *, ax: Axes | None = None
     for i, (name, values) in enumerate(by_model.items()):
         ax.plot(names, values.values[order], marker="osD^vP"[i % 6], color=COLOURS[i % len(COLOURS)], label=name)
     ax.set(xlabel="class, hardest first", ylabel="recall")
+    every = max(1, len(names) // 30)
+    ax.set_xticks(range(0, len(names), every), names[::every])
     ax.tick_params(axis="x", rotation=60 if max(map(len, names)) > 5 else 0)
     _percent(ax.yaxis)
     ax.grid(axis="y", alpha=0.3)
@@ -245,6 +247,17 @@ def to_png(figure: Figure, *, dpi: int = 90) -> bytes:
     return buffer.getvalue()
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse picture formats other than png, svg and pdf.
+
+    Raises:
+        ValueError: another format.
+    """
+    wrong = [f for f in formats if f not in _NO_DATE]
+    if wrong:
+        raise ValueError(f"unknown picture format {wrong[0]!r}; choose from {', '.join(_NO_DATE)}")
+
+
 def save(
     figure: Figure,
     name: str,
@@ -267,9 +280,7 @@ def save(
     Raises:
         ValueError: another format.
     """
-    wrong = [f for f in formats if f not in _NO_DATE]
-    if wrong:
-        raise ValueError(f"unknown picture format {wrong[0]!r}; choose from {', '.join(_NO_DATE)}")
+    check_formats(formats)
     for ending in formats:
         buffer = BytesIO()
         figure.savefig(buffer, format=ending, dpi=110, metadata=_NO_DATE[ending])

@@ -61,8 +61,10 @@ class Setup:
 
     Attributes:
         notebook, profile: which settings these are.
-        dataset, train_size, test_size: the data; None for whole.
+        dataset, train_size, test_size, image_size: the data; None for whole.
         architectures, recipe, epochs, lr, seeds, precision: the runs; lr None is the profile's or the recipe's own.
+        threshold: rate above which a class interferes.
+        formats: of the pictures, among png, svg and pdf.
         overrides: what the profile changes for single architectures, as fields of `RunSpec`.
         accept_part: let the paper profile run on a part of the published data.
     """
@@ -77,13 +79,32 @@ class Setup:
     lr: float | None = None
     train_size: int | None = None
     test_size: int | None = None
+    image_size: int | None = None
     precision: str = "float32"
+    threshold: float = 0.005
+    formats: Sequence[str] = ("png",)
     accept_part: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def load_data(self) -> Dataset:
+    def __post_init__(self) -> None:
+        """Refuse what would fail only after the training."""
+        plots.check_formats(self.formats)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}; rates lie in [0, 1]")
+        if self.profile == "paper" and not self.accept_part and self.dataset not in sources.PUBLISHED:
+            known = ", ".join(sources.PUBLISHED)
+            raise ValueError(f"the paper profile needs a published dataset ({known}), or accept_part=True")
+        self.specs()
+
+    def load_data(self, *, download: bool = True) -> Dataset:
         """Load the dataset; the paper profile refuses a part of it unless told to accept one."""
-        data = load_dataset(self.dataset, train_size=self.train_size, test_size=self.test_size)
+        data = load_dataset(
+            self.dataset,
+            train_size=self.train_size,
+            test_size=self.test_size,
+            image_size=self.image_size,
+            download=download,
+        )
         if self.profile == "paper":
             require_published(data, accept_part=self.accept_part)
         return data
@@ -96,6 +117,7 @@ class Setup:
             "epochs": self.epochs,
             "train_size": self.train_size,
             "test_size": self.test_size,
+            "image_size": self.image_size,
             "precision": self.precision,
         }
         runs = {}
@@ -106,10 +128,10 @@ class Setup:
             runs[name] = [RunSpec(model=name, seed=seed, **options) for seed in self.seeds]
         return runs
 
-    def save(self, figure: Figure, name: str, numbers: xr.Dataset, *, formats: Sequence[str] = ("png",)) -> None:
+    def save(self, figure: Figure, name: str, numbers: xr.Dataset) -> None:
         """Write a figure's picture, and its numbers beside the executed notebook."""
         plots.save(
-            figure, f"{self.notebook}-{name}", numbers, figures=figures_folder(), out=out_folder(), formats=formats
+            figure, f"{self.notebook}-{name}", numbers, figures=figures_folder(), out=out_folder(), formats=self.formats
         )
 
     def save_claims(self, judgements: Sequence[claims.Judgement], data: Dataset) -> None:
@@ -125,6 +147,7 @@ class Setup:
             "architectures": list(self.architectures),
             "recipe": self.recipe,
             "epochs": self.epochs,
+            "overrides": {name: dict(o) for name, o in self.overrides.items() if name in self.architectures},
             "lr": {name: specs[0].settled().lr for name, specs in self.specs().items()},
             "seeds": list(self.seeds),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {default_device()}",
@@ -150,12 +173,13 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
         raise unknown("profile", profile, PROFILES[notebook])
     chosen = {**PROFILES[notebook][profile], **{k: v for k, v in given.items() if v is not None}}
     for name in ("architectures", "seeds"):
-        if not chosen[name]:
-            raise ValueError(f"{name} is empty; give one at least")
+        if not chosen[name] or len(set(chosen[name])) < len(chosen[name]):
+            raise ValueError(f"{name} is {chosen[name]}; give one at least, and each once")
+    if given.get("recipe") is not None:  # the profile's learning rates belong to its own recipe
+        kept = {name: {k: v for k, v in o.items() if k != "lr"} for name, o in chosen.get("overrides", {}).items()}
+        chosen["overrides"] = kept
     sources.check_name(chosen["dataset"])
-    setup = Setup(notebook=notebook, profile=profile, **chosen)
-    setup.specs()
-    return setup
+    return Setup(notebook=notebook, profile=profile, **chosen)
 
 
 def out_folder() -> Path:
@@ -192,7 +216,7 @@ def estimate(spec: RunSpec, data: Dataset) -> Cost:
             spec.model, input_shape=data.input_shape, classes=len(data.classes), **dict(spec.model_options)
         ).to(device)
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    step, activations = _probe(model, data, recipe.batch_size, device)
+    step, activations = _probe(model, data, recipe.batch_size, device, half=spec.precision == "bf16")
     steps = math.ceil(data.train.size / recipe.batch_size)
     # The history's forward passes over both sets: a third of a training step an example.
     evaluation = step / 3 * (data.train.size + data.test.size) / recipe.batch_size
@@ -206,7 +230,7 @@ def estimate(spec: RunSpec, data: Dataset) -> Cost:
     )
 
 
-def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.device) -> tuple[float, int]:
+def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.device, *, half: bool) -> tuple[float, int]:
     """Time one training step (the best of three) and add up the activations that it keeps."""
     model = model.to(memory_format=memory_format(model))
     x, y = (t[:batch].to(device) for t in data.train)
@@ -217,12 +241,14 @@ def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.devi
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t), autocast:
         loss = F.cross_entropy(model(x), y)
     loss.backward()
     for _ in range(3):
         begun = time.perf_counter()
-        loss = F.cross_entropy(model(x), y)
+        with autocast:
+            loss = F.cross_entropy(model(x), y)
         loss.backward()
         float(loss.detach())  # waits for a GPU
         seconds = min(seconds, time.perf_counter() - begun)

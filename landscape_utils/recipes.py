@@ -55,7 +55,7 @@ class RunSpec:
         seed: of the initialisation, the order of the examples and the augmentation.
         epochs, lr, optimizer, schedule, momentum, weight_decay, batch_size, augment, stop_at: override the recipe.
         model_options: options of the architecture.
-        train_size, test_size, difficulty, data_seed: as in `load_dataset`.
+        train_size, test_size, difficulty, image_size, data_seed: as in `load_dataset`.
         epsilon: share of training labels drawn anew (by `data_seed`).
         checkpoints: epochs whose weights are kept beside the initial, best and final ones, or "all".
         precision: "float32", or "bf16" for bfloat16 autocast.
@@ -81,6 +81,7 @@ class RunSpec:
     train_size: int | None = None
     test_size: int | None = None
     difficulty: float | None = None
+    image_size: int | None = None
     data_seed: int = 0
     epsilon: float = 0.0
     checkpoints: Sequence[int] | Literal["all"] = ()
@@ -108,6 +109,8 @@ class RunSpec:
             ("lr", settled.lr, 0),
             ("momentum", settled.momentum, 0),
             ("weight_decay", settled.weight_decay, 0),
+            ("seed", self.seed, 0),
+            ("data_seed", self.data_seed, 0),
         ):
             if number < least:
                 raise ValueError(f"{name} is {number}; it must be at least {least}")

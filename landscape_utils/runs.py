@@ -83,8 +83,15 @@ class Run:
         return model.eval()
 
     def labels(self) -> PermutedLabels:
-        """Load the data as they were trained on, with the four label subsets."""
-        return permute_labels(load_data(self.spec), self.spec.epsilon, seed=self.spec.data_seed)
+        """Load the data as they were trained on, with the four label subsets.
+
+        Raises:
+            ValueError: what the specification names is no longer what the run was trained on.
+        """
+        data = load_data(self.spec)
+        if data.fingerprint != self.about["fingerprint"]:
+            raise ValueError(f"{self.spec.dataset} has other bytes than the run was trained on; train it again")
+        return permute_labels(data, self.spec.epsilon, seed=self.spec.data_seed)
 
     def _lost(self, what: str) -> str:
         return f"the {what} of run {self.shelf.folder.name} is gone or damaged; train the same specification again"
@@ -97,6 +104,7 @@ def load_data(spec: RunSpec) -> Dataset:
         train_size=spec.train_size,
         test_size=spec.test_size,
         difficulty=spec.difficulty,
+        image_size=spec.image_size,
         seed=spec.data_seed,
     )
 

@@ -85,7 +85,7 @@ def read(
     """Read a dataset's arrays; arguments and errors are those of `load_dataset`."""
     if difficulty is not None and name not in ("glyphs10", "glyphs100"):
         raise ValueError(f"difficulty is an option of glyphs10 and glyphs100, not of {name}; leave it out")
-    if image_size is not None and not (is_path(name) and Path(name).is_dir()):
+    if image_size is not None and not (is_path(name) and Path(name).expanduser().is_dir()):
         raise ValueError(f"image_size is an option of image folders, not of {name}; leave it out")
     check_name(name)
     if name in GENERATED:
@@ -148,8 +148,14 @@ def _channel_last(x: NDArray[Any], origin: str) -> NDArray[Any]:
         raise ValueError(
             f"{origin}: images have shape {x.shape} and type {x.dtype}; they must be numbers (N, H, W) or (N, H, W, C)"
         )
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+        raise ValueError(
+            f"{origin}: images have shape {x.shape}, channels first; they must be (N, H, W, C), so transpose them"
+        )
     x = x[..., None] if x.ndim == 3 else x
-    return x if x.dtype == np.uint8 else x.astype(np.float32)
+    if x.dtype.kind in "ui" and x.size and x.min() >= 0 and x.max() <= 255:
+        return x.astype(np.uint8)
+    return x.astype(np.float32)
 
 
 def _integers(y: NDArray[Any], origin: str) -> NDArray[np.int64]:

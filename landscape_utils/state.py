@@ -51,7 +51,11 @@ class State:
 
     def fitted(self) -> bool:
         """Tell whether the recipe's training accuracy is reached."""
-        return self.recipe.stop_at is not None and float(self.rows[-1]["train_accuracy"]) > self.recipe.stop_at
+        return (
+            self.recipe.stop_at is not None
+            and self.epoch > 0
+            and float(self.rows[-1]["train_accuracy"]) > self.recipe.stop_at
+        )
 
     def status(self) -> str:
         """Say where training stands, for the progress bar."""

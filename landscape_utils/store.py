@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -58,7 +59,10 @@ class Shelf:
     def get(self, name: str) -> bytes | None:
         """Read what has a name; None when nothing sound is there (a damaged file is set aside with a warning)."""
         for path in self._files(name):
-            payload = path.read_bytes()
+            try:
+                payload = path.read_bytes()
+            except FileNotFoundError:  # replaced or cleared since it was listed
+                continue
             if hashlib.sha256(payload).hexdigest()[:16] == path.suffixes[-2][1:]:
                 return payload
             path.rename(path.with_name(path.name + ".damaged"))
@@ -145,13 +149,21 @@ def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
 
 def shelves(kind: str) -> list[Shelf]:
     """List the shelves of a kind, oldest first."""
-    folders = [p for p in (home() / kind).glob("*") if p.is_dir()]
-    return [Shelf(p) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+    folders = [(stat.st_mtime, p) for p in (home() / kind).glob("*") if p.is_dir() and (stat := _stat(p))]
+    return [Shelf(p) for _, p in sorted(folders)]
 
 
 def size(which: Shelf) -> int:
     """Add up the bytes on a shelf."""
-    return sum(p.stat().st_size for p in which.folder.glob("*") if p.is_file())
+    return sum(stat.st_size for p in which.folder.glob("*") if p.is_file() and (stat := _stat(p)))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Look at a file that another process may just have replaced."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def clear(kind: str) -> tuple[int, int]:

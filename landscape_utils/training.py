@@ -22,7 +22,7 @@ from tqdm import tqdm
 from landscape_utils import history, store
 from landscape_utils.augment import crop_and_flip
 from landscape_utils.data import Dataset, Labelled
-from landscape_utils.labels import PermutedLabels, permute_labels
+from landscape_utils.labels import permute_labels
 from landscape_utils.recipes import Recipe, RunSpec
 from landscape_utils.runs import Run, load_data, weights_name
 from landscape_utils.state import State, epoch_seed, memory_format
@@ -64,15 +64,14 @@ def train(
     with store.locked(which):
         about = _finished(which)
         if about is None:
-            labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
-            about = _fit(spec, labels, which, torch.device(device or default_device()), progress)
+            about = _fit(spec, dataset, which, torch.device(device or default_device()), progress)
     return Run(spec, which, about)
 
 
 def find(spec: RunSpec, dataset: Dataset) -> Shelf:
     """Name the shelf on which the run of a specification on a dataset lies, or will lie."""
-    augmentation = [dataset.croppable, dataset.flippable]
-    content = {"format": FORMAT, "data": dataset.fingerprint, "augmentation": augmentation, **spec.identity()}
+    data = [dataset.fingerprint, dataset.mean, dataset.std, dataset.croppable, dataset.flippable]
+    content = {"format": FORMAT, "data": data, **spec.identity()}
     return store.shelf("runs", store.digest(content))
 
 
@@ -103,12 +102,14 @@ def _finished(which: Shelf) -> dict[str, Any] | None:
 # --- one training ------------------------------------------------------------------------------------------
 
 
-def _fit(spec: RunSpec, labels: PermutedLabels, which: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
-    recipe, kept, started = spec.settled(), set(spec.kept_epochs()), time.time()
+def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
+    recipe, kept, started = spec.settled(), {0, *spec.kept_epochs()}, time.time()
+    labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        state = State(spec, labels.dataset, device)
+        state = State(spec, dataset, device)
         data = _resident(labels.dataset, state.model, device)
-        if not state.restore(which):
+        if not (state.restore(which) and all([which.has(weights_name(e)) for e in kept if e <= state.epoch])):
+            state = State(spec, dataset, device)  # from the beginning, also when a kept epoch's weights are damaged
             state.note(history.measure(state.model, data, labels, math.nan, math.nan))
             which.put_tensors(weights_name(0), state.weights())
         steps = math.ceil(data.train.size / recipe.batch_size)
@@ -127,7 +128,7 @@ def _fit(spec: RunSpec, labels: PermutedLabels, which: Shelf, device: torch.devi
                 if state.epoch in kept:
                     which.put_tensors(weights_name(state.epoch), state.weights())
                 state.save_soon(which)
-    return _finish(spec, labels.dataset, state, which, device, time.time() - started)
+    return _finish(spec, dataset, state, which, device, time.time() - started)
 
 
 def _train_epoch(state: State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple[float, float]:

@@ -50,13 +50,16 @@ class Panel(ipywidgets.VBox):
             self.message.value = f"<pre style='color:#b00'>{type(error).__name__}: {error}</pre>"
 
 
-def cctm_panel(rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor], data: Dataset) -> Panel:
+def cctm_panel(
+    rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor], data: Dataset, *, threshold: float = 0.005
+) -> Panel:
     """Explore one class: its row of the CCTM, its interferers at a threshold, and the test images behind a cell.
 
     Args:
         rates: CCTM by architecture.
         predicted: predicted class of each test image, shape (N,), by architecture.
         data: the dataset whose test images were predicted.
+        threshold: where the slider begins.
 
     Returns:
         The panel; its controls are `model`, `true`, `taken_for` and `threshold`.
@@ -69,9 +72,9 @@ def cctm_panel(rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor
         "true": ipywidgets.Dropdown(options=classes, value=true, description="class"),
         "taken_for": ipywidgets.Dropdown(options=classes, value=taken_for, description="taken for"),
         "threshold": ipywidgets.FloatSlider(
-            value=0.005,
+            value=threshold,
             min=0.0,
-            max=0.1,
+            max=max(0.1, threshold),
             step=0.0025,
             description="threshold",
             readout_format=".2%",

@@ -113,6 +113,40 @@ def test_ci4_needs_two_architectures_that_agree() -> None:
     assert verdicts.same_hard_classes({"a": with_recalls(base)}).verdict == "not testable here"
 
 
+@pytest.mark.parametrize("size", [2, 10])
+def test_without_errors_or_ranks_nothing_is_claimed(tmp_path: Path, size: int) -> None:
+    names = [f"c{i}" for i in range(size)]
+    coordinates = {"true": names, "predicted": names, "examples": ("true", [50] * size)}
+    perfect = xr.DataArray(np.eye(size), dims=("true", "predicted"), coords=coordinates, name="cctm")
+    judged = [
+        verdicts.largest_cells({"a": perfect, "b": perfect}, "mine"),
+        verdicts.is_symmetric({"a": perfect, "b": perfect}),
+        verdicts.largest_share({"a": perfect, "b": perfect}, "mine"),
+        verdicts.same_hard_classes({"a": perfect, "b": perfect}),
+        verdicts.one_or_many({"a": perfect, "b": perfect}, 0.005),
+    ]
+    assert {j.verdict for j in judged} == {"not testable here"}
+    claims.save(judged, tmp_path / "x.json", {})
+    assert len(claims.load(tmp_path / "x.json")[0]) == 5
+
+
+def test_one_architecture_without_a_rank_is_enough_to_leave_a_claim_open() -> None:
+    good, flat = matrix(0.05, 0.01), matrix(0.0, 0.0)
+    for several in ({"a": good, "b": flat}, {"b": flat, "a": good}):
+        assert verdicts.is_symmetric(several).verdict == "not testable here"
+        assert verdicts.same_hard_classes(several).verdict == "not testable here"
+        assert verdicts.one_or_many(several, 0.005).verdict == "not testable here"
+
+
+def test_infinite_numbers_and_other_files_are_no_claims(tmp_path: Path) -> None:
+    row = claims.judge("CI-1", criterion="c", measured="m", holds=False, interval=(math.nan, math.nan))
+    claims.save([row], tmp_path / "x.json", {})
+    assert claims.load(tmp_path / "x.json")[0][0].interval is None
+    (tmp_path / "y.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no claims"):
+        claims.load(tmp_path / "y.json")
+
+
 def test_ci5_asks_for_both_the_strongest_and_the_number() -> None:
     rng = np.random.default_rng(0)
     rows = []
@@ -125,4 +159,14 @@ def test_ci5_asks_for_both_the_strongest_and_the_number() -> None:
         rows.append(row)
     hard = matrix(0.0, 0.0).copy(data=np.stack(rows))
     assert verdicts.one_or_many({"m": hard}, 0.005).verdict == "reproduced"
-    assert verdicts.one_or_many({"m": matrix(0.05, 0.01)}, 0.005).verdict == "not reproduced"
+    rows = []
+    for i in range(10):  # the harder the class, the stronger its interferer, but the fewer of them
+        row = np.zeros(10)
+        others = np.delete(np.arange(10), i)[: 9 - i]
+        row[others] = 0.006
+        row[(i + 1) % 10] = 0.03 + 0.05 * i
+        row[i] = 1 - row.sum()
+        rows.append(row)
+    strong_only = verdicts.one_or_many({"m": matrix(0.0, 0.0).copy(data=np.stack(rows))}, 0.005)
+    assert strong_only.verdict == "not reproduced"
+    assert "rho = -1.00 with the strongest" in strong_only.measured

@@ -161,5 +161,8 @@ def test_report_reads_the_verdicts_from_the_files(
     path.write_text(json.dumps(content))
     assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
     assert "**not reproduced**" in (tmp_path / "report.md").read_text()
+    path.write_text("{}")
+    assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 2
+    assert "holds no claims" in capsys.readouterr().err
     assert landscape("report", "--out", tmp_path / "empty", monkeypatch=monkeypatch) == 2
     assert "run a notebook first" in capsys.readouterr().err

@@ -161,6 +161,14 @@ def test_an_npz_loads_with_grey_images_too(tmp_path: Path) -> None:
     assert load_dataset(str(write_npz(tmp_path / "grey.npz", **grey))).input_shape == (1, 6, 5)
 
 
+def test_whole_numbers_of_any_type_are_scaled_alike(tmp_path: Path) -> None:
+    arrays = small_arrays()
+    wide = {"x_train": arrays.x_train.astype(np.int64), "x_test": arrays.x_test.astype(np.uint16)}
+    data = [load_dataset(str(write_npz(tmp_path / f"{i}.npz", **c))) for i, c in enumerate(({}, wide))]
+    assert torch.equal(data[0].train.inputs, data[1].train.inputs)
+    assert data[0].fingerprint == data[1].fingerprint
+
+
 def test_float_images_are_taken_as_they_are(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(3, 2, (60, 4, 4, 3)).astype(np.float32)
     data = load_dataset(str(write_npz(tmp_path / "f.npz", x_train=x, x_test=x[:30])))
@@ -212,6 +220,8 @@ def test_a_flipped_byte_in_the_images_is_refused(small_npz: Path) -> None:
         ({"y_train": np.zeros(60)}, "must be integers"),
         ({"x_train": np.zeros((60, 8))}, r"must be numbers \(N, H, W\)"),
         ({"x_test": np.zeros((30, 9, 9, 3), np.uint8)}, "they must agree"),
+        ({"x_train": np.zeros((60, 3, 8, 8), np.uint8)}, "channels first; .* so transpose them"),
+        ({"classes": np.array(["a", "b", "a"])}, "each with its own name"),
         ({"x_train": np.full((60, 8, 8, 3), np.nan, np.float32)}, "NaN or an infinity"),
     ],
 )

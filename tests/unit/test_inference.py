@@ -61,6 +61,11 @@ def test_no_examples_give_nan(small: Dataset) -> None:
     assert result.classes == 3
 
 
+def test_targets_of_a_small_integer_type_do_not_overflow(small: Dataset) -> None:
+    result = outcomes(network(), (small.test.inputs, small.test.targets.to(torch.uint8)))
+    assert int(confusion_counts(result.targets, result.predicted, 100)[2].sum()) == 10
+
+
 def test_an_output_that_is_no_classifiers_is_refused(small: Dataset) -> None:
     with pytest.raises(ValueError, match=r"a classifier's is \(N, classes\)"):
         outcomes(nn.Conv2d(3, 4, 3), small.test)

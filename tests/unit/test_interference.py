@@ -71,6 +71,13 @@ def test_top_cells_leave_the_diagonal_out() -> None:
     assert i10e.top_cells(rates, 2) == [("b", "a", 0.2), ("a", "b", 0.1)]
 
 
+def test_top_cells_hold_no_diagonal_and_no_missing_class() -> None:
+    rates = rates_of([[0.5, 0.5, 0], [np.nan] * 3, [0, 0, 1]])
+    cells = i10e.top_cells(rates, 99)
+    assert len(cells) == 4
+    assert all(a != b and rate >= 0 for a, b, rate in cells)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_symmetry_equals_pearson_over_ordered_pairs(seed: int) -> None:
     rates = random_rates(6, seed)
@@ -148,6 +155,9 @@ def test_agreement_is_spearmans() -> None:
     assert float(result.correlation.sel(model="x", other="y")) == pytest.approx(want[0])
     same = i10e.agreement({"x": columns["x"], "y": columns["x"]}, permutations=200)
     assert float(same.p_value) == pytest.approx(1 / 201)
+    flat = i10e.agreement({"x": columns["x"], "y": xr.ones_like(columns["x"])}, permutations=20)
+    assert np.isnan(flat.mean_correlation)
+    assert np.isnan(flat.p_value)
     with pytest.raises(ValueError, match="two models or more"):
         i10e.agreement({"x": columns["x"]})
 

@@ -45,6 +45,10 @@ def test_the_same_seed_redraws_alike(small: Dataset) -> None:
     assert not torch.equal(first, permute_labels(small, 0.5, seed=2).dataset.train.targets)
 
 
+def test_other_labels_have_another_fingerprint(small: Dataset) -> None:
+    assert permute_labels(small, 0.5).dataset.fingerprint != small.fingerprint
+
+
 @pytest.mark.parametrize("epsilon", [-0.1, 1.1])
 def test_share_outside_0_to_1_is_refused(small: Dataset, epsilon: float) -> None:
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):

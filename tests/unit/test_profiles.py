@@ -43,7 +43,12 @@ def test_what_is_given_goes_before_the_profile_and_none_does_not() -> None:
         ({"dataset": "cifar01"}, "unknown dataset 'cifar01'"),
         ({"architectures": ["resnet9"]}, "unknown model 'resnet9'"),
         ({"recipe": "anneal"}, "unknown recipe 'anneal'"),
-        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": []}, "give one at least"),
+        ({"seeds": [-1]}, "seed is -1"),
+        ({"architectures": ["mlp", "mlp"]}, "each once"),
+        ({"threshold": 2.0}, "rates lie in"),
+        ({"formats": ["jpg"]}, "choose from png, svg, pdf"),
+        ({"profile": "paper", "dataset": "glyphs10"}, "needs a published dataset"),
         ({"epochs": 0}, "epochs is 0"),
     ],
 )
@@ -54,6 +59,15 @@ def test_what_cannot_be_is_refused(given: dict[str, object], message: str) -> No
         profiles.settle("01_cctn")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         profiles.settle("01_cctm", dataset="none/such.npz")
+
+
+def test_a_recipe_of_ones_own_keeps_its_own_learning_rate() -> None:
+    own = profiles.settle("01_cctm").specs()
+    assert [own[name][0].settled().lr for name in ("resnet8", "vgg11")] == [0.1, 0.05]
+    other = profiles.settle("01_cctm", recipe="small-lr").specs()
+    assert [other[name][0].settled().lr for name in ("resnet8", "vgg11")] == [1e-4, 1e-4]
+    assert other["vgg11"][0].model_options == {"width": 0.25}
+    assert {s[0].settled().lr for s in profiles.settle("01_cctm", lr=0.3).specs().values()} == {0.3}
 
 
 def test_the_paper_profile_refuses_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path) -> None:

@@ -158,6 +158,21 @@ def test_divergence_is_told_and_nothing_is_called_finished(small: Dataset) -> No
 # --- once for each specification ---
 
 
+def test_a_goal_that_the_initialisation_meets_still_trains_an_epoch(small: Dataset) -> None:
+    run = train(spec_of(stop_at=1e-9, epochs=5), data=small, progress=False)
+    assert run.epochs == [0, 1]
+    assert equal(run.weights("best"), run.weights("final"))
+    assert not equal(run.weights("initial"), run.weights("final"))
+
+
+def test_a_run_says_when_its_data_have_changed(small_npz: Path) -> None:
+    run = train(spec_of(small_npz, epochs=1), progress=False)
+    arrays = small_arrays(seed=1)
+    np.savez(small_npz, **{**arrays._asdict(), "classes": np.array(arrays.classes)})
+    with pytest.raises(ValueError, match="other bytes than the run was trained on"):
+        run.labels()
+
+
 def test_the_same_specification_trains_once(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(spec_of(), data=small, progress=False)
     monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained twice"))
@@ -318,6 +333,23 @@ def test_a_truncated_or_flipped_file_is_noticed_and_recomputed(small: Dataset, h
     assert all(equal(second.weights(name), w) for name, w in want.items())
     assert path.with_name(path.name + ".damaged").exists()
     assert second.history.sizes["epoch"] == 4
+
+
+def test_a_damaged_checkpoint_of_an_interrupted_training_is_made_again(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_finish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec_of(), data=small, progress=False)
+    (path,) = training.find(spec_of(), small).folder.glob("weights-0000.*")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(DamagedFileWarning, match="weights-0000"):
+        run = train(spec_of(), data=small, progress=False)
+    assert run.weights("initial")
 
 
 @pytest.mark.parametrize("harm", ["truncated", "flipped"])
