@@ -1,6 +1,6 @@
 """What the papers say, how it was measured here, and the verdict.
 
-A criterion is written down before the result is looked at; a claim that fails says so.
+A criterion is stated with its verdict; a claim that fails says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Verdicts on the claims CI-1 to CI-5: each criterion was written before the first result was seen."""
+"""Verdicts on the claims CI-1 to CI-5.
+
+The criteria of CI-2 to CI-5 were written before their first result was seen. CI-1 on `glyphs10` is different: the
+generator was adjusted, looking at these cells, until its known pairs stood out, so there the verdict checks the
+instrument and is no evidence for the paper.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +149,7 @@ def same_hard_classes(by_model: Mapping[str, xr.DataArray]) -> Judgement:
     return judge(
         "CI-4",
         criterion=criterion,
-        measured=f"mean rho = {rho:.2f}, p = {p:.3f}; lowest recalls: "
+        measured=f"mean rho = {rho:.2f}, p = {p:.4f}; lowest recalls: "
         + ", ".join(f"{name} {value:.1%}" for name, value in worst.items()),
         holds=rho >= 0.5 and p < 0.05,
         effect=rho,

@@ -283,7 +283,7 @@ def save(
     check_formats(formats)
     for ending in formats:
         buffer = BytesIO()
-        figure.savefig(buffer, format=ending, dpi=110, metadata=_NO_DATE[ending])
+        figure.savefig(buffer, format=ending, dpi=110, bbox_inches="tight", metadata=_NO_DATE[ending])
         write_atomically(figures / f"{name}.{ending}", buffer.getbuffer())
     write_atomically(out / f"{name}.nc", to_netcdf(numbers))
 

@@ -335,16 +335,22 @@ def test_a_truncated_or_flipped_file_is_noticed_and_recomputed(small: Dataset, h
     assert second.history.sizes["epoch"] == 4
 
 
-def test_a_damaged_checkpoint_of_an_interrupted_training_is_made_again(
-    small: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def interrupt_before_the_end(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, but stop when all epochs are done and nothing is called finished yet."""
+
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_finish", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(spec_of(), data=small, progress=False)
+            train(spec_of(), data=data, progress=False)
+
+
+def test_a_damaged_checkpoint_of_an_interrupted_training_is_made_again(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_before_the_end(small, monkeypatch)
     (path,) = training.find(spec_of(), small).folder.glob("weights-0000.*")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.warns(DamagedFileWarning, match="weights-0000"):
@@ -360,13 +366,7 @@ def test_a_truncated_or_flipped_resume_file_costs_only_time(
     weights = want.weights()
     subprocess.run(["rm", "-r", str(want.shelf.folder)], check=True)
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_finish", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(spec_of(), data=small, progress=False)
+    interrupt_before_the_end(small, monkeypatch)
     (path,) = want.shelf.folder.glob("resume.*")
     content = bytearray(path.read_bytes())
     content[-5] ^= 0x10
