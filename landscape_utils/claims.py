@@ -1,4 +1,4 @@
-"""What the papers say, how it was measured here, and the verdict.
+"""How a claim was measured here, and the verdict.
 
 A criterion is stated with its verdict; a claim that fails says so.
 """
@@ -14,62 +14,9 @@ from typing import Any, Literal
 
 from landscape_utils.errors import unknown
 from landscape_utils.files import write_atomically
+from landscape_utils.ledger import CLAIMS
 
 Verdict = Literal["reproduced", "not reproduced", "not testable here"]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a paper.
-
-    Attributes:
-        id: as in the ledger, e.g. CI-1.
-        statement: what is claimed, in one sentence of our own.
-        source: paper and section.
-        reported: the paper's number, where it gives one.
-    """
-
-    id: str
-    statement: str
-    source: str
-    reported: str
-
-
-CLAIMS = {
-    claim.id: claim
-    for claim in (
-        Claim(
-            "CI-1",
-            "The largest interference lies between look-alike classes, in both directions.",
-            "class interference, 2.1, figure 1",
-            "CIFAR-10: cat-dog largest",
-        ),
-        Claim(
-            "CI-2",
-            "Interference is symmetric: a is taken for b about as often as b for a.",
-            "class interference, 2.1, figure 1",
-            "seen in the heat map; no number",
-        ),
-        Claim(
-            "CI-3",
-            "A few interfering pairs hold the largest share of the generalisation error.",
-            "class interference, abstract and 2.1",
-            "the largest percentage; no number",
-        ),
-        Claim(
-            "CI-4",
-            "The hardest classes are the same for different architectures.",
-            "class interference, 2.1, table 1",
-            "cat and dog lowest in all four",
-        ),
-        Claim(
-            "CI-5",
-            "One strong interferer or many weak ones both lower a class's recall.",
-            "class interference, appendix, table 2",
-            "threshold 0.005: bird 5 interferers, car and truck 1",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)

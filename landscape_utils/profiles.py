@@ -52,6 +52,8 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "seeds": [0],
         },
     },
+    # 03_label_dancing: begin
+    # 03_label_dancing: end
 }
 
 

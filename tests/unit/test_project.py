@@ -51,6 +51,7 @@ def test_unit_tests_mirror_the_package() -> None:
         "sources",
         "archives",
         "interference_claims",
+        "ledger",
     }
     assert modules - through == tests - {"project", "readme"}
 
