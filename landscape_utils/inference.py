@@ -68,17 +68,25 @@ def outcomes(model: nn.Module, data: Pairs) -> Outcomes:
         for x, y in batches(data, BATCH.get(device.type, CPU_BATCH)):
             x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True).long()
             logits = model(x)
-            if logits.ndim != 2:
-                raise ValueError(f"the model's output has shape {tuple(logits.shape)}; a classifier's is (N, classes)")
+            check_logits(logits, y)
             classes = logits.shape[1]
-            if len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
-                raise ValueError(
-                    f"a target lies outside the model's {classes} classes; targets must be 0 to {classes - 1}"
-                )
             targets.append(y.cpu())
             predicted.append(logits.argmax(1).cpu())
             losses.append(F.cross_entropy(logits.float(), y, reduction="none").cpu())
     return Outcomes(torch.cat(targets), torch.cat(predicted), torch.cat(losses), classes)
+
+
+def check_logits(logits: Tensor, targets: Tensor) -> None:
+    """Refuse what is no classifier's output for these targets.
+
+    Raises:
+        ValueError: the logits are not (N, C), or a target lies outside the C classes.
+    """
+    if logits.ndim != 2:
+        raise ValueError(f"the model's output has shape {tuple(logits.shape)}; a classifier's is (N, classes)")
+    classes = logits.shape[1]
+    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+        raise ValueError(f"a target lies outside the model's {classes} classes; targets must be 0 to {classes - 1}")
 
 
 def confusion_counts(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:

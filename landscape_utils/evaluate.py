@@ -1,0 +1,324 @@
+"""A model's loss, mistake rate, class losses and recalls along a line or over a plane of weight space.
+
+Points come from coarse to fine. Every finished one is kept on disk under the digest of the weights, directions and
+data, so that an interrupted or refined grid computes only what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from landscape_utils import points as kept_points
+from landscape_utils import space
+from landscape_utils.data import Labelled
+from landscape_utils.engine import Engine, Precision, Statistics, probe, resident
+from landscape_utils.errors import unknown
+from landscape_utils.inference import Pairs, check_logits
+from landscape_utils.points import Finished
+from landscape_utils.space import Normalisation
+
+Progress = bool | Callable[[int, int], None]
+Span = float | tuple[tuple[float, float], tuple[float, float]]
+Axes = dict[str, NDArray[np.float64]]
+
+PROBED = 16  # examples by whose logits a model is known again
+CHECKED = 5  # points at which bf16 is compared with float32
+
+
+class Options(TypedDict, total=False):
+    """How a landscape is evaluated.
+
+    Attributes:
+        origin: where the directions start, shape (P,); by default the model's own weights.
+        normalisation: None takes directions as they are; `global`, `layer` and `filter` as in `space.normalise`.
+        leave_out_1d: zero the directions' entries of 1-D parameters (biases, BatchNorm).
+        bn: `keep` BatchNorm's running statistics, or `update` them at each point in one more pass.
+        precision: `float32` (the model's own type), or `bf16`; then the attributes tell the error on a few points.
+        classes: names; by default those the data carry, else the indices.
+        cache: keep finished points on disk, and use those that are there.
+        progress: a bar; or a function called after each point with (done, total), which may raise to stop.
+    """
+
+    origin: Tensor | None
+    normalisation: Normalisation
+    leave_out_1d: bool
+    bn: Statistics
+    precision: Precision
+    classes: Sequence[str] | None
+    cache: bool
+    progress: Progress
+
+
+def curve(
+    model: nn.Module,
+    data: Pairs,
+    direction: Tensor,
+    lambdas: Sequence[float] | NDArray[np.float64],
+    **how: Unpack[Options],
+) -> xr.Dataset:
+    """Evaluate a model along a line: at origin + lam d for each lam.
+
+    Args:
+        model: classifier, looked at in evaluation mode and left as it was.
+        data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
+        direction: d, shape (P,), in the order of `model.parameters()`.
+        lambdas: where to evaluate, increasing.
+        how: see `Options`.
+
+    Returns:
+        Dataset over `lam`: loss (mean cross entropy in nats), mistake_rate, and over `class` class_loss and recall.
+        A class without examples is NaN, and so is what a NaN logit leaves undefined; the attribute
+        `nonfinite_points` counts the points whose loss is NaN or infinite. `norm_1` is |d|, what one unit of lam
+        walks, and `weight_norm` the origin's norm.
+
+    Raises:
+        ValueError: lambdas that do not increase, a direction of another shape, an unknown option, wrong data.
+    """
+    axis = np.asarray(lambdas, dtype=float)
+    if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
+        raise ValueError("lambdas must be finite numbers that increase, one at least")
+    return last(_refined(model, data, [direction], {"lam": axis}, how))
+
+
+def surface(
+    model: nn.Module,
+    data: Pairs,
+    d1: Tensor,
+    d2: Tensor,
+    *,
+    span: Span = 1.0,
+    points: int = 41,
+    orthogonal: bool = False,
+    **how: Unpack[Options],
+) -> xr.Dataset:
+    """Evaluate a model over a plane: at origin + lam1 d1 + lam2 d2 on a grid.
+
+    Args:
+        model, data, how: as for `curve`.
+        d1, d2: directions, shape (P,).
+        span: both coordinates in [-span, span], or a range of each, ((low, high), (low, high)).
+        points: grid points along each direction.
+        orthogonal: make d2 orthogonal to d1, also after normalising.
+
+    Returns:
+        Dataset over `lam1` and `lam2`, with the variables and attributes of `curve`.
+
+    Raises:
+        ValueError: as `curve` does, or an empty span.
+    """
+    return last(refine(model, data, d1, d2, span=span, points=points, orthogonal=orthogonal, **how))
+
+
+def refine(
+    model: nn.Module,
+    data: Pairs,
+    d1: Tensor,
+    d2: Tensor,
+    *,
+    span: Span = 1.0,
+    points: int = 41,
+    orthogonal: bool = False,
+    **how: Unpack[Options],
+) -> Iterator[xr.Dataset]:
+    """Give a surface's ever finer grids as they are finished: 2 x 2 points, 3 x 3, 5 x 5, and so on up to all.
+
+    Each grid holds the points of the one before. Arguments and errors are those of `surface`.
+    """
+    ranges = ((-span, span), (-span, span)) if isinstance(span, int | float) else span
+    if points < 1 or not all(np.isfinite(r).all() and r[0] < r[1] for r in ranges):
+        raise ValueError(f"span is {span} with {points} points; give increasing ranges and one point at least")
+    axes = {name: grid_axis(*r, points) for name, r in zip(("lam1", "lam2"), ranges, strict=True)}
+    if orthogonal:
+        ignore = how.get("leave_out_1d", False)
+        d2 = space.normalise(d2, model, how.get("normalisation"), leave_out_1d=ignore, orthogonal_to=d1)
+    return _refined(model, data, [d1, d2], axes, how)
+
+
+def grid_axis(low: float, high: float, points: int) -> NDArray[np.float64]:
+    """Space points evenly, shape (points,); a symmetric range has its zero, and finer grids have the same points."""
+    if points == 1:
+        return np.array([(low + high) / 2])
+    scale = max(abs(low), abs(high))
+    axis: NDArray[np.float64] = np.round(np.linspace(low, high, points) / scale, kept_points.DIGITS) * scale
+    return axis
+
+
+def nested(size: int) -> list[NDArray[np.int64]]:
+    """List ever finer selections of an axis: 2, 3, 5, 9, ... evenly spread indices, each holding the one before."""
+    levels, count = [], 2
+    while count < size:
+        levels.append(np.linspace(0, size - 1, count).round().astype(np.int64))
+        count = 2 * count - 1
+    return [*levels, np.arange(size)]
+
+
+def last(grids: Iterator[xr.Dataset]) -> xr.Dataset:
+    """Walk through ever finer grids and give the finest."""
+    *_, finest = grids
+    return finest
+
+
+# --- the walk over the grid ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Landscape:
+    """What every point shares."""
+
+    model: nn.Module
+    inputs: Tensor
+    targets: Tensor
+    origin: Tensor
+    directions: list[Tensor]
+    settings: dict[str, Any]  # bn and precision
+    cache: bool
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Answer the first few examples: tells the number of classes, and whether the model is still the same."""
+        return probe(self.model, self.inputs[:PROBED]).cpu()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Prepare the model, which a grid that is finished already never needs."""
+        walk: dict[str, Any] = {"origin": self.origin, "directions": self.directions, **self.settings}
+        return Engine(self.model, self.inputs, self.targets, **walk)
+
+    def finished(self) -> AbstractContextManager[Finished]:
+        """Open the points that are kept."""
+        tensors = [self.inputs, self.targets, self.origin, *self.directions]
+        fingerprint = kept_points.fingerprint(self.model, tensors, self.settings) if self.cache else None
+        return kept_points.kept(fingerprint, self.logits)
+
+
+def _refined(
+    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options
+) -> Iterator[xr.Dataset]:
+    """Evaluate level by level, keep what is finished, and give each level's Dataset."""
+    landscape = _prepared(model, data, directions, how)
+    check_logits(landscape.logits, landscape.targets)
+    named = how.get("classes") or (data.classes if isinstance(data, Labelled) else None)
+    classes = _class_names(named, landscape.logits.shape[1])
+    examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
+    about = _attributes(landscape, how)
+    every = list(product(*axes.values()))
+    with landscape.finished() as finished:
+        missing = set(map(kept_points.name, every)) - finished.keys()
+        with _ticking(how.get("progress", True), len(missing)) as tick:
+            for part in (levels := _levels(axes)):
+                for point in product(*part.values()):
+                    if kept_points.name(point) not in finished:
+                        finished.add(point, landscape.engine.at(point))
+                        tick()
+                if part is levels[-1] and landscape.settings["precision"] == "bf16":
+                    about |= _bf16_errors(landscape, finished, every)
+                yield _dataset(finished, part, classes, examples, about)
+
+
+def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: Options) -> _Landscape:
+    settings: dict[str, Any] = {"bn": how.get("bn", "keep"), "precision": how.get("precision", "float32")}
+    for option, valid in (("bn", ("keep", "update")), ("precision", ("float32", "bf16"))):
+        if settings[option] not in valid:
+            raise unknown(option, settings[option], valid)
+    inputs, targets = resident(model, data)
+    ignore, origin = how.get("leave_out_1d", False), how.get("origin")
+    scaled = [space.normalise(d, model, how.get("normalisation"), leave_out_1d=ignore) for d in directions]
+    start = space.flatten(model) if origin is None else origin
+    return _Landscape(model, inputs, targets, start, scaled, settings, how.get("cache", True))
+
+
+def _levels(axes: Axes) -> list[Axes]:
+    selections = zip(*(nested(len(axis)) for axis in axes.values()), strict=True)
+    return [{name: axes[name][index] for name, index in zip(axes, indices, strict=True)} for indices in selections]
+
+
+def _bf16_errors(landscape: _Landscape, finished: Finished, every: list[tuple[float, ...]]) -> dict[str, float]:
+    """Measure a few points in float32 too, and give the largest differences."""
+    chosen = [every[i] for i in sorted(set(np.linspace(0, len(every) - 1, CHECKED).round().astype(int)))]
+    exact = replace(landscape, settings={**landscape.settings, "precision": "float32"})
+    loss, mistakes = [0.0], [0.0]
+    with exact.finished() as kept:
+        for point in chosen:
+            if kept_points.name(point) not in kept:
+                kept.add(point, exact.engine.at(point))
+            full, half = kept[kept_points.name(point)], finished[kept_points.name(point)]
+            loss.append(abs(float(half.loss.sum() / full.loss.sum()) - 1))
+            mistakes.append(abs(float(half.right.sum() - full.right.sum())) / len(landscape.targets))
+    return {
+        "bf16_points_checked": len(chosen),
+        "bf16_relative_loss_error": float(np.nanmax(loss)),
+        "bf16_mistake_rate_error": float(np.nanmax(mistakes)),
+    }
+
+
+def _class_names(given: Sequence[str] | None, width: int) -> list[str]:
+    names = list(given) if given is not None else [str(c) for c in range(width)]
+    if len(names) != width:
+        raise ValueError(f"{len(names)} class names for a model of {width} classes; give one name a class")
+    return names
+
+
+@contextmanager
+def _ticking(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
+    """Count finished points, in a bar or to the caller's function."""
+    done = 0
+    with tqdm(total=total, desc="landscape", unit="point", leave=False, disable=progress is not True) as bar:
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            bar.update()
+            if callable(progress):
+                progress(done, total)
+
+        yield tick
+
+
+def _attributes(landscape: _Landscape, how: Options) -> dict[str, Any]:
+    norms = {f"norm_{i}": float(d.double().norm()) for i, d in enumerate(landscape.directions, start=1)}
+    return {
+        "model": type(landscape.model).__name__,
+        "weight_norm": float(landscape.origin.double().norm()),
+        **norms,
+        "unit": "one step is the direction's own norm",
+        "normalisation": how.get("normalisation") or "none",
+        "leave_out_1d": int(how.get("leave_out_1d", False)),
+        **landscape.settings,
+        "device": landscape.inputs.device.type,
+        "torch": str(torch.__version__),
+    }
+
+
+def _dataset(
+    finished: Finished, axes: Axes, classes: list[str], examples: NDArray[np.int64], about: dict[str, Any]
+) -> xr.Dataset:
+    """Gather a grid's totals into means."""
+    shape = tuple(len(axis) for axis in axes.values())
+    sums = [finished[kept_points.name(point)] for point in product(*axes.values())]
+    loss = torch.stack([s.loss for s in sums]).numpy().reshape(*shape, -1)
+    right = torch.stack([s.right for s in sums]).numpy().reshape(*shape, -1)
+    share = np.where(examples > 0, examples, np.nan)
+    dims, total = tuple(axes), examples.sum()
+    mean_loss = loss.sum(-1) / total
+    return xr.Dataset(
+        {
+            "loss": (dims, mean_loss, {"units": "nats", "long_name": "mean cross entropy"}),
+            "mistake_rate": (dims, 1 - right.sum(-1) / total, {"units": "share of examples"}),
+            "class_loss": ((*dims, "class"), loss / share, {"units": "nats"}),
+            "recall": ((*dims, "class"), right / share, {"units": "share of the class"}),
+        },
+        coords={**axes, "class": classes, "examples": ("class", examples)},
+        attrs={**about, "nonfinite_points": int((~np.isfinite(mean_loss)).sum())},
+    )

@@ -1,0 +1,94 @@
+"""Finished points of a landscape, kept on disk while a grid is walked over, and known again later."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from landscape_utils import store
+from landscape_utils.engine import Sums
+from landscape_utils.store import Shelf
+
+FORMAT = 1  # raise it when the same point is measured differently: kept points are then not reused
+DIGITS = 12  # significant digits by which a coordinate is known again
+Name = tuple[str, ...]
+
+
+def name(point: Sequence[float]) -> Name:
+    """Spell a point's coordinates, so that rounding does not make two of one."""
+    return tuple(f"{coordinate + 0.0:.{DIGITS}g}" for coordinate in point)  # + 0.0: there is one zero
+
+
+def fingerprint(model: nn.Module, tensors: Sequence[Tensor], settings: Mapping[str, str]) -> str:
+    """Name what decides a landscape: the model's tensors and modules, data, origin, directions and settings."""
+    hashed = hashlib.sha256()
+    for tensor in (*model.state_dict().values(), *tensors):
+        hashed.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    what = {"format": FORMAT, "tensors": hashed.hexdigest(), "model": repr(model), "device": tensors[0].device.type}
+    return store.digest({**what, **settings})
+
+
+class Finished(dict[Name, Sums]):
+    """Points by name; those on a shelf are saved now and then, and when the walk ends in any way."""
+
+    def __init__(self, which: Shelf | None, logits: Tensor) -> None:
+        """Read what is kept, unless the model answers the probe otherwise than it did then."""
+        super().__init__()
+        self._which, self._logits = which, logits
+        self._saved_at, self._save_cost, self._unsaved = time.monotonic(), 0.0, False
+        kept = which.get_tensors("points") if which is not None else None
+        if kept is None or not torch.allclose(kept["probe"], logits.double(), rtol=1e-3, atol=1e-3, equal_nan=True):
+            return
+        for point, loss, right in zip(kept["coordinates"], kept["loss"], kept["right"], strict=True):
+            self[name(point.tolist())] = Sums(loss, right)
+
+    def add(self, point: Sequence[float], sums: Sums) -> None:
+        """Take a point in; save all of them unless saving would take more than a twentieth of the time."""
+        self[name(point)] = sums
+        self._unsaved = True
+        if time.monotonic() - self._saved_at > max(1.0, 20 * self._save_cost):
+            self.save()
+
+    def save(self) -> None:
+        """Put all points on the shelf, in one file."""
+        if self._which is None or not self._unsaved:
+            return
+        begun = time.monotonic()
+        tensors = {
+            "coordinates": torch.tensor([list(map(float, point)) for point in self], dtype=torch.float64),
+            "loss": torch.stack([sums.loss for sums in self.values()]),
+            "right": torch.stack([sums.right for sums in self.values()]),
+            "probe": self._logits.double(),
+        }
+        self._which.put_tensors("points", tensors)
+        self._saved_at, self._unsaved = time.monotonic(), False
+        self._save_cost = self._saved_at - begun
+
+
+@contextmanager
+def kept(fingerprint: str | None, logits: Tensor) -> Iterator[Finished]:
+    """Open the finished points of a landscape, and save what was added, whatever happens inside.
+
+    Another process that walks over the same landscape waits, and then finds the points.
+
+    Args:
+        fingerprint: of the landscape; None keeps nothing.
+        logits: the model's answers to a few of the data, shape (n, C): a model whose code has changed since gives
+            others, and then nothing of what was kept is used.
+    """
+    if fingerprint is None:
+        yield Finished(None, logits)
+        return
+    which = store.shelf("points", fingerprint)
+    with store.locked(which):
+        finished = Finished(which, logits)
+        try:
+            yield finished
+        finally:
+            finished.save()

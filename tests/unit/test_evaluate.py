@@ -1,0 +1,271 @@
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from landscape_utils import engine, evaluate, space
+from landscape_utils.models import build_model
+
+NETWORKS = {"mlp": {}, "vgg11": {"width": 0.25}, "resnet8": {}}
+SHAPE = (3, 32, 32)
+
+
+def network(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """Build a model whose BatchNorm has seen data."""
+    torch.manual_seed(0)
+    model = build_model(name, input_shape=SHAPE, classes=4, **NETWORKS[name]).to(dtype)
+    model(torch.randn(40, *SHAPE, dtype=dtype))
+    return model
+
+
+def images(order: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw 48 images of classes 0, 1 and 3 (class 2 is missing), in some order."""
+    generator = torch.Generator().manual_seed(5)
+    x, y = torch.randn(48, *SHAPE, generator=generator, dtype=dtype), torch.tensor([0, 1, 3]).repeat(16)
+    shuffled = torch.randperm(48, generator=torch.Generator().manual_seed(order)) if order else torch.argsort(y)
+    return x[shuffled], y[shuffled]
+
+
+def plain(
+    model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], weights: torch.Tensor, bn: str
+) -> dict[str, object]:
+    """Load a point's weights into a copy of the model and look at every example: what anyone would write."""
+    moved, (x, y) = copy.deepcopy(model), data
+    nn.utils.vector_to_parameters(weights, moved.parameters())
+    if bn == "update":
+        shuffled = x[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
+        update_bn(shuffled.split(engine.NORM_BATCH), moved)
+    moved.eval()
+    with torch.no_grad():
+        logits = moved(x)
+    losses, right = F.cross_entropy(logits, y, reduction="none"), logits.argmax(1) == y
+    by_class = [(losses[y == c].mean().item(), right[y == c].double().mean().item()) for c in range(4)]
+    return {
+        "loss": losses.mean().item(),
+        "mistake_rate": 1 - right.double().mean().item(),
+        "class_loss": [a for a, _ in by_class],
+        "recall": [b for _, b in by_class],
+    }
+
+
+@pytest.mark.parametrize("bn", ["keep", "update"])
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_surface_equals_the_plain_loop(name: str, dtype: torch.dtype, tolerance: float, order: int, bn: str) -> None:
+    model, data = network(name, dtype), images(order, dtype)
+    d1, d2 = (space.normalise(space.gaussian_direction(model, seed=s), model, "filter") for s in (1, 2))
+    got = evaluate.surface(model, data, d1, d2, span=0.4, points=3, bn=bn, progress=False)
+    for i, j in itertools.product(range(3), repeat=2):
+        point = got.isel(lam1=i, lam2=j)
+        weights = space.flatten(model) + float(point.lam1) * d1 + float(point.lam2) * d2
+        for variable, expected in plain(model, data, weights, bn).items():
+            np.testing.assert_allclose(point[variable], expected, rtol=tolerance, atol=1e-12, err_msg=variable)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_curve_is_a_row_of_the_surface(name: str) -> None:
+    model, data = network(name), images()
+    d1, d2 = (space.gaussian_direction(model, seed=s) * 0.02 for s in (1, 2))
+    plane = evaluate.surface(model, data, d1, d2, points=3, progress=False)
+    line = evaluate.curve(model, data, d1, [-1, 0, 1], progress=False)
+    for variable in ("loss", "mistake_rate", "class_loss", "recall"):
+        np.testing.assert_allclose(line[variable], plane[variable].sel(lam2=0), rtol=1e-10)
+    assert line.attrs["norm_1"] == pytest.approx(float(d1.norm()))
+
+
+def test_the_origin_can_be_any_other_point() -> None:
+    model, data = network("mlp"), images()
+    d = space.gaussian_direction(model) * 0.02
+    moved = evaluate.curve(model, data, d, [0, 1], origin=space.flatten(model) + d, progress=False)
+    np.testing.assert_allclose(moved.loss, evaluate.curve(model, data, d, [1, 2], progress=False).loss, rtol=1e-10)
+
+
+def test_the_callers_model_is_as_before_also_after_an_interrupt() -> None:
+    model, data = network("resnet8", torch.float32), images(dtype=torch.float32)
+    model.train()
+    model.conv1.weight.requires_grad_(False)
+    before, grads = copy.deepcopy(model.state_dict()), [p.grad for p in model.parameters()]
+    d = space.gaussian_direction(model)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    for bn in ("keep", "update"):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate.surface(model, data, d, d, points=5, bn=bn, progress=interrupt)
+        evaluate.curve(model, data, d, [0, 1], bn=bn, progress=False)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(m.training for m in model.modules())
+    assert [p.grad for p in model.parameters()] == grads
+    assert [p.requires_grad for p in model.parameters()][:2] == [False, True]
+    assert model.bn1.momentum == 0.1
+
+
+def test_training_goes_on_bit_for_bit_beside_an_evaluation() -> None:
+    def losses(looking: bool) -> list[float]:
+        model, (x, y) = network("resnet8", torch.float32), images(dtype=torch.float32)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        found = []
+        for _ in range(3):
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            if looking:
+                evaluate.curve(model, (x, y), space.gaussian_direction(model), [0, 1], bn="update", progress=False)
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    assert losses(looking=True) == losses(looking=False)
+
+
+@pytest.mark.parametrize("points", [1, 2, 3, 4, 9, 10, 19, 41])
+def test_levels_are_nested_and_end_with_all(points: int) -> None:
+    levels = evaluate.nested(points)
+    for coarse, fine in itertools.pairwise(levels):
+        assert set(coarse) < set(fine)
+        assert {coarse[0], coarse[-1]} == {0, points - 1}
+    assert list(levels[-1]) == list(range(points))
+
+
+@given(span=st.floats(1e-6, 1e6), points=st.integers(2, 20))
+def test_a_grid_twice_as_fine_has_the_same_points(span: float, points: int) -> None:
+    coarse, fine = evaluate.grid_axis(-span, span, points), evaluate.grid_axis(-span, span, 3 * points - 2)
+    assert [evaluate.kept_points.name([x]) for x in coarse] == [evaluate.kept_points.name([x]) for x in fine[::3]]
+    assert 0.0 in evaluate.grid_axis(-span, span, 2 * points - 1)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, ...]]:
+    """Note every point that is really evaluated."""
+    seen: list[tuple[float, ...]] = []
+    at = engine.Engine.at
+
+    def noting(self: engine.Engine, coordinates: tuple[float, ...]) -> engine.Sums:
+        seen.append(tuple(coordinates))
+        return at(self, coordinates)
+
+    monkeypatch.setattr(engine.Engine, "at", noting)
+    return seen
+
+
+def test_coarse_grids_come_first_and_hold_the_same_numbers() -> None:
+    model, data = network("mlp"), images()
+    d1, d2 = (space.gaussian_direction(model, seed=s) * 0.02 for s in (1, 2))
+    grids = list(evaluate.refine(model, data, d1, d2, points=6, progress=False))
+    assert [dict(g.sizes)["lam1"] for g in grids] == [2, 3, 5, 6]
+    for grid in grids:
+        xr.testing.assert_identical(grid.loss, grids[-1].loss.sel(lam1=grid.lam1, lam2=grid.lam2))
+
+
+def test_an_interrupted_or_refined_grid_computes_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = network("mlp"), images()
+    d1, d2 = (space.gaussian_direction(model, seed=s) * 0.02 for s in (1, 2))
+    seen = counted(monkeypatch)
+
+    def stop(done: int, total: int) -> None:
+        assert total == 25
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.surface(model, data, d1, d2, points=5, progress=stop)
+    assert len(seen) == 7
+    whole = evaluate.surface(model, data, d1, d2, points=5, progress=False)
+    assert len(seen) == len(set(seen)) == 25
+    finer = evaluate.surface(model, data, d1, d2, points=9, progress=False)
+    assert len(seen) == len(set(seen)) == 81
+    xr.testing.assert_identical(finer.loss.isel(lam1=slice(None, None, 2), lam2=slice(None, None, 2)), whole.loss)
+    evaluate.surface(model, data, d1, d2, points=5, progress=False, cache=False)
+    assert len(seen) == 81 + 25
+
+
+def test_a_changed_forward_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x)
+
+    torch.manual_seed(0)
+    model, data = Net(), (torch.randn(20, 4), torch.arange(20) % 3)
+    d = space.gaussian_direction(model)
+    before = evaluate.curve(model, data, d, [0, 1], progress=False)
+    monkeypatch.setattr(Net, "forward", lambda self, x: self.layer(x).tanh())
+    after = evaluate.curve(model, data, d, [0, 1], progress=False)
+    assert not np.allclose(before.loss, after.loss)
+
+
+def test_what_diverges_stays_and_is_counted() -> None:
+    model, data = network("mlp", torch.float32), images(dtype=torch.float32)
+    d = space.gaussian_direction(model)
+    got = evaluate.curve(model, data, d, [-1e30, 0, 1e30], progress=False)
+    assert np.isnan(got.loss.values[[0, 2]]).all()
+    assert np.isnan(got.mistake_rate.values[[0, 2]]).all()
+    assert np.isfinite(got.loss.values[1])
+    assert got.attrs["nonfinite_points"] == 2
+    again = evaluate.curve(model, data, d, [-1e30, 0, 1e30], progress=False)
+    xr.testing.assert_identical(got, again)
+
+
+def test_an_infinite_loss_is_no_nan() -> None:
+    model = nn.Linear(1, 2, bias=False)
+    model.weight.data.zero_()
+    data = (torch.ones(2, 1), torch.tensor([0, 1]))
+    got = evaluate.curve(model, data, torch.tensor([-3e38, 3e38]), [0, 1], progress=False)
+    assert np.isposinf(got.loss.values[1])
+    assert got.mistake_rate.values[1] == 0.5
+    assert got.attrs["nonfinite_points"] == 1
+
+
+def test_bf16_tells_its_error_against_float32() -> None:
+    model, data = network("mlp", torch.float32), images(dtype=torch.float32)
+    d1, d2 = (space.gaussian_direction(model, seed=s) * 0.01 for s in (1, 2))
+    half = evaluate.surface(model, data, d1, d2, points=3, precision="bf16", progress=False)
+    full = evaluate.surface(model, data, d1, d2, points=3, progress=False)
+    assert 0 < float(abs(half.loss / full.loss - 1).max()) < 0.02
+    assert half.attrs["bf16_points_checked"] == evaluate.CHECKED
+    assert 0 < half.attrs["bf16_relative_loss_error"] <= float(abs(half.loss / full.loss - 1).max()) * (1 + 1e-9)
+    assert "bf16_relative_loss_error" not in full.attrs
+
+
+def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
+    model = build_model("mlp", input_shape=(3, 8, 8), classes=3)
+    d = space.gaussian_direction(model)
+    line = evaluate.curve(model, small.train, d, [0], progress=False)
+    assert list(line["class"].values) == ["class0", "class1", "class2"]
+    assert line.examples.values.tolist() == [20, 20, 20]
+    line = evaluate.curve(model, tuple(small.train), d, [0], classes=("a", "b", "c"), progress=False)
+    assert list(line["class"].values) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, x, d: evaluate.curve(m, x, d, [1, 0]), "lambdas must be finite numbers that increase"),
+        (lambda m, x, d: evaluate.curve(m, x, d, []), "one at least"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0, np.nan]), "finite"),
+        (lambda m, x, d: evaluate.curve(m, x, d[:-1], [0]), "direction has shape"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0], bn="reset"), "unknown bn 'reset'"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0], precision="fp8"), "unknown precision 'fp8'"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0], classes=("a",)), "1 class names for a model of 3 classes"),
+        (lambda m, x, d: evaluate.surface(m, x, d, d, span=0), "increasing ranges"),
+        (lambda m, x, d: evaluate.surface(m, x, d, d, points=0), "one point at least"),
+        (lambda m, x, d: evaluate.curve(m, (x[0], x[1] + 2), d, [0]), "targets must be 0 to 2"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(call: object, message: str) -> None:
+    model, data = nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3)
+    with pytest.raises(ValueError, match=message):
+        call(model, data, torch.ones(15))

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from landscape_utils import space
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+    return net.double()
+
+
+def groups(model: nn.Module, how: str) -> list[list[int]]:
+    """List the positions of each group's entries, by plain loops."""
+    found, at = [], 0
+    for p in model.parameters():
+        rows = len(p) if how == "filter" and p.ndim > 1 else 1
+        size = p.numel() // rows
+        found += [list(range(at + r * size, at + (r + 1) * size)) for r in range(rows)]
+        at += p.numel()
+    return [[i for group in found for i in group]] if how == "global" else found
+
+
+def test_flatten_and_split_are_inverse(model: nn.Module) -> None:
+    vector = space.flatten(model)
+    for part, p in zip(space.split(vector, model), model.parameters(), strict=True):
+        assert torch.equal(part, p)
+    assert torch.equal(space.flatten_state(model.state_dict(), model), vector)
+    with pytest.raises(ValueError, match=r"direction has shape \(3,\); this model's are flat"):
+        space.split(torch.zeros(3), model)
+    with pytest.raises(ValueError, match=r"has nothing for 0.weight"):
+        space.flatten_state({}, model)
+
+
+@pytest.mark.parametrize("how", space.NORMALISATIONS)
+def test_each_group_gets_the_norm_of_its_weights(model: nn.Module, how: str) -> None:
+    d, w = space.gaussian_direction(model), space.flatten(model)
+    scaled = space.normalise(d, model, how)
+    for group in groups(model, how):
+        expected = d[group] * (w[group].norm() / d[group].norm())
+        torch.testing.assert_close(scaled[group], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("how", [*space.NORMALISATIONS, None])
+@pytest.mark.parametrize("leave_out", [False, True])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_directions_stay_orthogonal_after_normalising(how: str | None, leave_out: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).double()
+    d1, d2 = (space.gaussian_direction(net, seed=s) for s in (seed, seed + 5000))
+    one = space.normalise(d1, net, how, leave_out_1d=leave_out)
+    two = space.normalise(d2, net, how, leave_out_1d=leave_out, orthogonal_to=d1)
+    assert torch.isfinite(two).all()
+    assert abs(float(one @ two)) < 1e-10 * float(one.norm() * two.norm())
+    if how is not None:  # the norms are right too, but where a group has no second dimension
+        for group in groups(net, how):
+            wanted = space.normalise(d2, net, how, leave_out_1d=leave_out)[group].norm()
+            assert len(group) == 1 or float(abs(two[group].norm() - wanted)) < 1e-9
+
+
+def test_a_one_number_group_parallel_to_the_other_is_zero_and_not_rounding() -> None:
+    net = nn.Linear(1, 1)
+    two = space.normalise(torch.tensor([0.3, 0.7]), net, "layer", orthogonal_to=torch.tensor([1.7, 0.1]))
+    assert two.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("how", space.NORMALISATIONS)
+def test_zero_norms_stay_finite(how: str) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))  # a fresh BatchNorm's biases are zero
+    scaled = space.normalise(space.gaussian_direction(net), net, how)
+    assert torch.isfinite(scaled).all()
+    if how != "global":
+        assert scaled[-2:].tolist() == [0.0, 0.0]
+    assert space.normalise(torch.zeros_like(scaled), net, how).abs().sum() == 0
+
+
+def test_one_dimensional_parameters_can_be_left_out(model: nn.Module) -> None:
+    parts = space.split(space.normalise(space.gaussian_direction(model), model, "filter", leave_out_1d=True), model)
+    for part, p in zip(parts, model.parameters(), strict=True):
+        assert bool((part == 0).all()) == (p.ndim == 1)
+
+
+def test_unknown_normalisations_are_refused(model: nn.Module) -> None:
+    with pytest.raises(ValueError, match="unknown normalisation 'filters'; the nearest valid names are: filter"):
+        space.normalise(space.flatten(model), model, "filters")  # type: ignore[arg-type]
+
+
+def test_gaussian_directions_depend_on_the_seed_alone(model: nn.Module) -> None:
+    one, again, other = (space.gaussian_direction(model, seed=s) for s in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert one.dtype == torch.float64
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_three_models_lie_on_their_plane(seed: int) -> None:
+    a, b, c = torch.randn(3, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    plane = space.plane_through(a, b, c)
+    for model, (x, y) in zip((a, b, c), plane.points.tolist(), strict=True):
+        torch.testing.assert_close(plane.origin + x * plane.first + y * plane.second, model, rtol=0, atol=1e-10)
+    assert abs(float(plane.first @ plane.second)) < 1e-12
+    (low1, high1), (low2, high2) = plane.span()
+    assert low1 < float(plane.points[:, 0].min()) < float(plane.points[:, 0].max()) < high1
+    assert low2 < float(plane.points[:, 1].min()) < float(plane.points[:, 1].max()) < high2
+
+
+def test_three_models_on_a_line_have_no_plane() -> None:
+    a = torch.randn(10)
+    for third in (a + 3, a + 1, a):
+        with pytest.raises(ValueError, match="on one line"):
+            space.plane_through(a, a + 1, third)
+    with pytest.raises(ValueError, match="on one line"):
+        space.trajectory_plane([a, a + 1, a + 3])
+    with pytest.raises(ValueError, match="2 checkpoints span no plane"):
+        space.trajectory_plane([a, a + 1])
+
+
+def test_the_trajectory_plane_is_pca(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.decomposition import PCA
+
+    monkeypatch.setattr(space, "CHUNK", 7)  # more chunks than one
+    path = torch.cumsum(torch.randn(8, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), 0)
+    plane = space.trajectory_plane(list(path))
+    pca = PCA(2).fit(path.numpy())
+    expected = pca.transform(path.numpy()) - pca.transform(path[-1:].numpy())
+    np.testing.assert_allclose(np.abs(plane.points.numpy()), np.abs(expected), atol=1e-10)
+    np.testing.assert_allclose(plane.explained.numpy(), pca.explained_variance_ratio_, rtol=1e-10)
+    assert torch.equal(plane.origin, path[-1])
+    assert plane.points[-1].tolist() == [0.0, 0.0]
+    assert abs(float(plane.first @ plane.second)) < 1e-10
