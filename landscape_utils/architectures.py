@@ -162,10 +162,10 @@ def _imagenet_stem(channels: int, width: int) -> dict[str, nn.Module]:
 _STEMS = {"cifar": _cifar_stem, "imagenet": _imagenet_stem}
 
 
-def cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int) -> nn.Module:
-    """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels."""
-    blocks = (depth - 2) // 6
-    return _resnet(_cifar_stem(shape[0], 16), [16, 32, 64], blocks, classes, _block(skip), _zero_padding)
+def cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int, *, width: float = 1.0) -> nn.Module:
+    """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels times the width."""
+    blocks, widths = (depth - 2) // 6, [_scaled(channels, width) for channels in (16, 32, 64)]
+    return _resnet(_cifar_stem(shape[0], widths[0]), widths, blocks, classes, _block(skip), _zero_padding)
 
 
 def resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cifar") -> nn.Module:

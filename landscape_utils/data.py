@@ -45,6 +45,13 @@ class Labelled:
         """Copy the pair to a device, where it stays resident."""
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
+    def stratified(self, size: int, *, seed: int = 0) -> Labelled:
+        """Take at most `size` examples, as evenly from every class as there are, at random within a class."""
+        if size >= self.size:
+            return self
+        chosen = torch.from_numpy(_spread(self.targets.cpu().numpy(), size, seed)).to(self.targets.device)
+        return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -222,21 +229,26 @@ def _check(arrays: Arrays, origin: str) -> None:
 def _stratified(
     x: NDArray[np.generic], y: NDArray[np.int64], size: int | None, seed: int, what: str
 ) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """Take `size` examples, as evenly from every class as the data allow, in a seeded order."""
+    """Take a stratified part of images and labels; all of them for None."""
     if size is None or size == len(y):
         return x, y
     classes = int(y.max()) + 1
     if not classes <= size <= len(y):
         raise ValueError(f"{what} size {size:,} cannot be had; choose from {classes:,} (one a class) to {len(y):,}")
+    chosen = _spread(y, size, seed)
+    return x[chosen], y[chosen]
+
+
+def _spread(y: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """Choose `size` positions, as evenly from every class as the labels allow, at random within a class."""
     order = np.random.default_rng(seed).permutation(len(y))
     # Rank of each example within its own class: taking the lowest ranks first takes from every class in turn.
     rank = np.empty(len(y), np.int64)
-    for c in range(classes):
+    for c in range(int(y.max()) + 1):
         mine = order[y[order] == c]
         rank[mine] = np.arange(len(mine))
-    chosen = order[np.argsort(rank[order], kind="stable")][:size]
-    chosen = np.sort(chosen)
-    return x[chosen], y[chosen]
+    chosen: NDArray[np.int64] = np.sort(order[np.argsort(rank[order], kind="stable")][:size])
+    return chosen
 
 
 def _assemble(name: str, arrays: Arrays, *, normalise: bool) -> Dataset:

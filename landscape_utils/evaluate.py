@@ -23,15 +23,16 @@ from tqdm import tqdm
 from landscape_utils import points as kept_points
 from landscape_utils import space
 from landscape_utils.data import Labelled
-from landscape_utils.engine import Engine, Precision, Statistics, probe, resident
+from landscape_utils.engine import Engine, Precision, Statistics, resident
 from landscape_utils.errors import unknown
+from landscape_utils.grids import Axes, grid_axis, levels_of
 from landscape_utils.inference import Pairs, check_logits
 from landscape_utils.points import Finished
+from landscape_utils.shadow import probe
 from landscape_utils.space import Normalisation
 
 Progress = bool | Callable[[int, int], None]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
-Axes = dict[str, NDArray[np.float64]]
 
 PROBED = 16  # examples by whose logits a model is known again
 CHECKED = 5  # points at which bf16 is compared with float32
@@ -146,24 +147,6 @@ def refine(
     return _refined(model, data, [d1, d2], axes, how)
 
 
-def grid_axis(low: float, high: float, points: int) -> NDArray[np.float64]:
-    """Space points evenly, shape (points,); a symmetric range has its zero, and finer grids have the same points."""
-    if points == 1:
-        return np.array([(low + high) / 2])
-    scale = max(abs(low), abs(high))
-    axis: NDArray[np.float64] = np.round(np.linspace(low, high, points) / scale, kept_points.DIGITS) * scale
-    return axis
-
-
-def nested(size: int) -> list[NDArray[np.int64]]:
-    """List ever finer selections of an axis: 2, 3, 5, 9, ... evenly spread indices, each holding the one before."""
-    levels, count = [], 2
-    while count < size:
-        levels.append(np.linspace(0, size - 1, count).round().astype(np.int64))
-        count = 2 * count - 1
-    return [*levels, np.arange(size)]
-
-
 def last(grids: Iterator[xr.Dataset]) -> xr.Dataset:
     """Walk through ever finer grids and give the finest."""
     *_, finest = grids
@@ -217,7 +200,7 @@ def _refined(
     with landscape.finished() as finished:
         missing = set(map(kept_points.name, every)) - finished.keys()
         with _ticking(how.get("progress", True), len(missing)) as tick:
-            for part in (levels := _levels(axes)):
+            for part in (levels := levels_of(axes)):
                 for point in product(*part.values()):
                     if kept_points.name(point) not in finished:
                         finished.add(point, landscape.engine.at(point))
@@ -237,11 +220,6 @@ def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: 
     scaled = [space.normalise(d, model, how.get("normalisation"), leave_out_1d=ignore) for d in directions]
     start = space.flatten(model) if origin is None else origin
     return _Landscape(model, inputs, targets, start, scaled, settings, how.get("cache", True))
-
-
-def _levels(axes: Axes) -> list[Axes]:
-    selections = zip(*(nested(len(axis)) for axis in axes.values()), strict=True)
-    return [{name: axes[name][index] for name, index in zip(axes, indices, strict=True)} for indices in selections]
 
 
 def _bf16_errors(landscape: _Landscape, finished: Finished, every: list[tuple[float, ...]]) -> dict[str, float]:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from landscape_utils import store
 from landscape_utils.engine import Sums
+from landscape_utils.grids import DIGITS
 from landscape_utils.store import Shelf
 
 FORMAT = 1  # raise it when the same point is measured differently: kept points are then not reused
-DIGITS = 12  # significant digits by which a coordinate is known again
 Name = tuple[str, ...]
 
 

@@ -6,8 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
@@ -127,22 +125,6 @@ def test_training_goes_on_bit_for_bit_beside_an_evaluation() -> None:
         return found
 
     assert losses(looking=True) == losses(looking=False)
-
-
-@pytest.mark.parametrize("points", [1, 2, 3, 4, 9, 10, 19, 41])
-def test_levels_are_nested_and_end_with_all(points: int) -> None:
-    levels = evaluate.nested(points)
-    for coarse, fine in itertools.pairwise(levels):
-        assert set(coarse) < set(fine)
-        assert {coarse[0], coarse[-1]} == {0, points - 1}
-    assert list(levels[-1]) == list(range(points))
-
-
-@given(span=st.floats(1e-6, 1e6), points=st.integers(2, 20))
-def test_a_grid_twice_as_fine_has_the_same_points(span: float, points: int) -> None:
-    coarse, fine = evaluate.grid_axis(-span, span, points), evaluate.grid_axis(-span, span, 3 * points - 2)
-    assert [evaluate.kept_points.name([x]) for x in coarse] == [evaluate.kept_points.name([x]) for x in fine[::3]]
-    assert 0.0 in evaluate.grid_axis(-span, span, 2 * points - 1)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, ...]]:

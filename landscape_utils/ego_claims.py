@@ -1,0 +1,297 @@
+"""Verdicts on the claims CI-6 to CI-13 and CI-19; every criterion was written before its first result was seen.
+
+Data come as Datasets over (architecture, recipe, seed). An interval is over models (seeds, or seeds and
+architectures): mean +- t s / sqrt(n), and there is none for a single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import stats
+
+from landscape_utils.claims import Judgement, judge
+
+RECIPES = ("small-lr", "big-lr", "anneal-lr")
+FITTED = 0.9
+COMPASS = 135.0
+
+
+def accuracy_by_recipe(accuracies: xr.Dataset) -> Judgement:
+    """CI-6: in every architecture the mean test accuracy is anneal-lr > big-lr > small-lr."""
+    means = accuracies["test_accuracy"].mean("seed").sel(recipe=list(RECIPES))
+    steps = means.diff("recipe")
+    gaps = accuracies["test_accuracy"].sel(recipe=list(RECIPES)).diff("recipe").min("recipe")
+    return judge(
+        "CI-6",
+        criterion="in every architecture, mean test accuracy over seeds: small-lr < big-lr < anneal-lr",
+        measured="; ".join(f"{a}: {_three(means.sel(architecture=a), '{:.1%}')}" for a in _names(means)),
+        holds=bool((steps > 0).all()),
+        effect=float(steps.min()),
+        interval=_interval(gaps.values),
+        clear=bool((abs(steps) > 0.01).all()),
+    )
+
+
+def flat_area_by_recipe(claim: str, areas: xr.Dataset, accuracies: xr.Dataset) -> Judgement:
+    """CI-7 (in theta) and CI-7d (in distance walked): in every architecture the area is anneal > big > small."""
+    what = {"CI-7": "theta", "CI-7d": "walked"}[claim]
+    unit = "theta^2, one window for all" if what == "theta" else "squares of the share of |w| walked, one window"
+    criterion = (
+        f"in every architecture the flat area ({unit}), mean over seeds: small-lr < big-lr < anneal-lr; "
+        f"every recipe has fitted {FITTED:.0%} of the training set"
+    )
+    logs = np.log10(areas[what].sel(recipe=list(RECIPES)))
+    means = areas[what].mean("seed").sel(recipe=list(RECIPES))
+    measured = "; ".join(f"{a}: {_three(means.sel(architecture=a), '{:.2g}')}" for a in _names(means))
+    measured += _edges(areas)
+    unfitted = _unfitted(accuracies)
+    if unfitted:
+        return judge(claim, criterion=criterion, measured=measured, holds=None, reason=unfitted)
+    steps = means.diff("recipe")
+    ratios = logs.diff("recipe")
+    return judge(
+        claim,
+        criterion=criterion,
+        measured=measured,
+        holds=bool((steps > 0).all()),
+        effect=float(ratios.mean("seed").min()),
+        interval=_interval(ratios.min("recipe").values),
+        clear=bool((abs(np.log10(means).diff("recipe")) > 0.05).all()),
+    )
+
+
+def sharper_for_interfering_pair(most: xr.Dataset, least: xr.Dataset, controls: Mapping[str, xr.Dataset]) -> Judgement:
+    """CI-8: with big-lr, the most interfering pair's flat area is smaller than the hardly interfering pair's.
+
+    Args:
+        most, least: areas of the two pairs' spaces.
+        controls: areas of other spaces, to stand beside them.
+    """
+    a, b = (areas["theta"].sel(recipe="big-lr") for areas in (most, least))
+    ratio = (np.log10(a) - np.log10(b)).values.ravel()
+    beside = "".join(f", {name} {float(c['theta'].sel(recipe='big-lr').mean()):.2g}" for name, c in controls.items())
+    by_architecture = (a.mean("seed") < b.mean("seed")).values
+    return judge(
+        "CI-8",
+        criterion="with big-lr, in every architecture, the flat area in theta (mean over seeds) is smaller for the most "
+        "interfering pair than for the least interfering one",
+        measured=f"mean area {float(a.mean()):.2g} against {float(b.mean()):.2g}{beside}"
+        + _edges(xr.concat([most, least], dim="pair").sel(recipe=["big-lr"])),
+        holds=bool(by_architecture.all()),
+        effect=float(np.mean(ratio)),
+        interval=_interval(ratio),
+        clear=bool((abs(a.mean("seed") - b.mean("seed")) > 0.05 * b.mean("seed")).all()),
+    )
+
+
+def depends_on_the_cut(in_plane: xr.DataArray, random: xr.DataArray) -> Judgement:
+    """CI-9: with big-lr, cuts of one length through one minimum differ by a factor of two or more in sharpness.
+
+    Args:
+        in_plane: sharpness over (architecture, seed, angle), for the most interfering pair.
+        random: sharpness over (architecture, seed, cut).
+    """
+    mean = in_plane.mean("seed")
+    sharpest = [float(mean["angle"][int(mean.sel(architecture=a).argmax("angle"))]) for a in _names(mean)]
+    high, low = mean.max("angle"), mean.min("angle").clip(min=1e-3)
+    ratio = (high / low).values
+    at = float(in_plane.sel(angle=COMPASS).mean())
+    return judge(
+        "CI-9",
+        criterion="in every architecture (big-lr, most interfering pair, mean over seeds) the sharpest of the cuts "
+        "of equal length is at least twice as sharp as the flattest; which angle, and random cuts, stand beside",
+        measured=f"mistake rate rises by {float(low.mean()):.3f} to {float(high.mean()):.3f} on average along the cuts; "
+        f"sharpest at {', '.join(f'{s:g}' for s in sharpest)} degrees, at 135 degrees {at:.3f}, "
+        f"random cuts {float(random.mean()):.3f}",
+        holds=bool((ratio >= 2).all()),
+        effect=float(ratio.min()),
+        clear=bool((abs(np.log2(ratio / 2)) > 0.2).all()),
+    )
+
+
+def sharper_yet_better(areas: xr.Dataset, accuracies: xr.Dataset) -> Judgement:
+    """CI-10: with small-lr, an architecture of smaller flat area has the higher test accuracy."""
+    criterion = (
+        "with small-lr some architecture has a smaller flat area in theta than another and a higher test accuracy "
+        f"(means over seeds); both have fitted {FITTED:.0%} of the training set"
+    )
+    area, accuracy = (x.sel(recipe="small-lr").mean("seed") for x in (areas["theta"], accuracies["test_accuracy"]))
+    names = _names(area)
+    measured = "; ".join(
+        f"{a}: area {float(area.sel(architecture=a)):.2g}, test {float(accuracy.sel(architecture=a)):.1%}"
+        for a in names
+    )
+    unfitted = _unfitted(accuracies.sel(recipe=["small-lr"]))
+    if unfitted or len(names) < 2:
+        reason = unfitted or "it takes two architectures"
+        return judge("CI-10", criterion=criterion, measured=measured, holds=None, reason=reason)
+    sharper = [
+        (float(np.log10(area[j] / area[i])), float(accuracy[i] - accuracy[j]))
+        for i in range(len(names))
+        for j in range(len(names))
+        if area[i] < area[j]
+    ]
+    best = max((gain for _, gain in sharper), default=-np.inf)
+    return judge(
+        "CI-10",
+        criterion=criterion,
+        measured=measured,
+        holds=best > 0,
+        effect=best if np.isfinite(best) else np.nan,
+        clear=bool(sharper) and abs(best) > 0.01 and all(abs(ratio) > 0.05 for ratio, _ in sharper),
+    )
+
+
+def alike_surfaces(similar: xr.DataArray, rates: xr.DataArray, *, permutations: int = 2000, seed: int = 0) -> Judgement:
+    """CI-11: over pairs of classes, similarity of loss surfaces correlates with symmetrised interference.
+
+    Args:
+        similar: similarity (class, other), averaged over models and over the spaces of other classes; NaN where
+            there is none.
+        rates: CCTM of the same models.
+        permutations, seed: of the classes' names, the null.
+    """
+    criterion = (
+        "rank correlation between surface similarity (in spaces of other classes) and (CCTM + transpose) / 2 over all "
+        "pairs of classes above 0, p < 0.05 against renamed classes"
+    )
+    both = (rates.values + rates.values.T) / 2
+    upper = np.triu(np.isfinite(similar.values), 1)
+    if upper.sum() < 6 or np.ptp(both[upper]) == 0:
+        reason = "fewer than six pairs of classes have a similarity, or all interfere alike"
+        return judge("CI-11", criterion=criterion, measured="-", holds=None, reason=reason)
+    rho = _rank_correlation(similar.values[upper], both[upper])
+    rng = np.random.default_rng(seed)
+    orders = (rng.permutation(len(both)) for _ in range(permutations))
+    null = np.array([_rank_correlation(similar.values[upper], both[np.ix_(o, o)][upper]) for o in orders])
+    p = float((1 + np.sum(null >= rho)) / (1 + permutations))
+    return judge(
+        "CI-11",
+        criterion=criterion,
+        measured=f"rho = {rho:.2f} over {int(upper.sum())} pairs, p = {p:.4f}",
+        holds=rho > 0 and p < 0.05,
+        effect=rho,
+        clear=p < 0.02 or p > 0.1,
+    )
+
+
+def own_ascent(spaces: Sequence[xr.Dataset]) -> Judgement:
+    """CI-12: in its pair's space a class's loss rises along its own ascent, and most where the partner is minimised.
+
+    Args:
+        spaces: of the most interfering pair, one a model.
+    """
+    own, most = [], []
+    for grid in spaces:
+        for mine in (1, 2):
+            ends = _axis_ends(grid, mine)
+            own.append(ends["own ascent"] > ends["centre"])
+            most.append(max(ends, key=lambda end: ends[end]) == "partner descent")
+    return judge(
+        "CI-12",
+        criterion="over models and the pair's two classes: at the window's edge on its own ascent axis the class's loss "
+        "is above the centre's in more than 90 %, and of the four axis ends the partner's descent has its largest loss "
+        "in more than half (chance: a quarter)",
+        measured=f"own ascent raises it in {np.mean(own):.0%}, partner's descent is the worst end in {np.mean(most):.0%} "
+        f"of {len(own)} cases",
+        holds=bool(np.mean(own) > 0.9 and np.mean(most) > 0.5),
+        effect=float(np.mean(most)),
+        interval=_wilson(int(np.sum(most)), len(most)),
+        clear=abs(float(np.mean(most)) - 0.5) > 1.5 / len(most) and abs(float(np.mean(own)) - 0.9) > 1 / len(own),
+    )
+
+
+def convex_combination(error: float) -> Judgement:
+    """CI-13: proposition 1 holds to rounding."""
+    return judge(
+        "CI-13",
+        criterion="in float64 the largest relative distance from the convex combination is below 1e-12",
+        measured=f"largest relative distance {error:.1e} over 20 random models",
+        holds=error < 1e-12,
+        effect=error,
+    )
+
+
+def moved_more_by_second(rises: Mapping[str, xr.DataArray]) -> Judgement:
+    """CI-19: every class's loss rises more in the second pair's space than in the most interfering pair's.
+
+    Args:
+        rises: of the `most` and the `second` pair: median rises over the window (architecture, seed, class), of the
+            models trained with anneal-lr.
+    """
+    most, second = (rises[name].mean("seed") for name in ("most", "second"))
+    more = second > most
+    share = more.mean("class")
+    return judge(
+        "CI-19",
+        criterion="with anneal-lr, in every architecture, the median rise over the window (mean over seeds) is larger "
+        "in the second pair's space for every class",
+        measured=f"larger for {int(more.sum())} of {more.size} classes by architecture; mean rise "
+        f"{float(second.mean()):.2g} against {float(most.mean()):.2g} nats",
+        holds=bool(more.all()),
+        effect=float(share.mean()),
+        clear=bool((share < 0.9).any()) or bool((second > 1.05 * most).all()),
+    )
+
+
+# --- small things ----------------------------------------------------------------------------------------------
+
+
+def _axis_ends(grid: xr.Dataset, mine: int) -> dict[str, float]:
+    """Give one class's loss at the centre and at the ends of the two axes, by what they mean to the class."""
+    name = grid.attrs["first" if mine == 1 else "second"]
+    loss = grid["class_loss"].sel({"class": name}).transpose(f"theta{mine}", f"theta{3 - mine}").values
+    i, j = (int(np.flatnonzero(grid[f"theta{axis}"].values == 0)[0]) for axis in (mine, 3 - mine))
+    found = {
+        "centre": loss[i, j],
+        "own ascent": loss[0, j],
+        "own descent": loss[-1, j],
+        "partner ascent": loss[i, 0],
+        "partner descent": loss[i, -1],
+    }
+    return {end: float(np.nan_to_num(value, nan=np.inf)) for end, value in found.items()}
+
+
+def _names(array: xr.DataArray) -> list[str]:
+    return [str(name) for name in array["architecture"].values]
+
+
+def _three(values: xr.DataArray, form: str) -> str:
+    return " / ".join(form.format(float(values.sel(recipe=r))) for r in RECIPES) + " (small / big / anneal)"
+
+
+def _edges(areas: xr.Dataset) -> str:
+    """Say how many areas reach the window's edge: those are lower bounds."""
+    count, of = int(areas["cut_off"].astype(float).fillna(0).sum()), int(areas["theta"].notnull().sum())
+    return f"; {count} of {of} areas reach the window's edge" if count else ""
+
+
+def _unfitted(accuracies: xr.Dataset) -> str:
+    least = accuracies["train_accuracy"].min("seed")
+    for architecture in _names(least):
+        for recipe in least["recipe"].values:
+            value = float(least.sel(architecture=architecture, recipe=recipe))
+            if not value >= FITTED:
+                return f"{architecture} with {recipe} has fitted only {value:.1%} of the training set"
+    return ""
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    values = np.asarray(values, dtype=float).ravel()
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _wilson(hits: int, of: int) -> tuple[float, float]:
+    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    return float(stats.spearmanr(x, y).statistic)

@@ -1,0 +1,190 @@
+"""The models of an ego-space study side by side: three recipes, several architectures and seeds, one window for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from landscape_utils import space
+from landscape_utils.data import Labelled
+from landscape_utils.ego import class_gradients, ego_surface, ego_weights, interference_weights
+from landscape_utils.engine import Precision
+from landscape_utils.flatness import flat_area
+from landscape_utils.interference import error_shares
+from landscape_utils.runs import Run
+from landscape_utils.training import default_device
+
+Pair = tuple[str, str]
+Scale = Literal["theta", "walked"]
+
+
+class Member(NamedTuple):
+    """Which model of the study."""
+
+    architecture: str
+    recipe: str
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A trained model with its class gradients (C, P) on the training set."""
+
+    model: nn.Module
+    gradients: Tensor
+    images: Labelled  # at which its spaces are evaluated
+
+    def pair(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Give the gradients of two classes."""
+        names = list(self.images.classes or ())
+        return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
+
+    def random_pair(self, pair: Pair, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Draw two Gaussian directions of the same norms as the gradients of two classes."""
+        drawn = [space.gaussian_direction(self.model, seed=seed + i) for i in (1, 2)]
+        first, second = (d * (g.norm() / d.norm()) for d, g in zip(drawn, self.pair(pair), strict=True))
+        return first, second
+
+
+def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
+    """Load a run's final model on the fastest device, with its class gradients on the whole training set.
+
+    Args:
+        run: a finished training.
+        train: its training set.
+        images: at how many of them, stratified, the spaces are evaluated; all for None.
+    """
+    device = default_device()
+    model = run.model().to(device)
+    part = train.stratified(images) if images is not None else train
+    return Moved(model, class_gradients(model, train), part.to(device))
+
+
+def accuracies(runs: Mapping[Member, Run]) -> xr.Dataset:
+    """Gather the final accuracies: Dataset over (architecture, recipe, seed) of train and test accuracy."""
+    rows = {member: run.history.isel(epoch=-1)[["train_accuracy", "test_accuracy"]] for member, run in runs.items()}
+    return gathered({member: row.drop_vars(list(row.coords)) for member, row in rows.items()})
+
+
+def gathered(rows: Mapping[Member, xr.Dataset]) -> xr.Dataset:
+    """Put Datasets of single models into one over (architecture, recipe, seed), in the order they come; else NaN."""
+    placed = [row.drop_attrs().expand_dims({k: [v] for k, v in m._asdict().items()}) for m, row in rows.items()]
+    whole = xr.combine_by_coords(placed, combine_attrs="drop_conflicts", join="outer")
+    assert isinstance(whole, xr.Dataset)
+    order = {k: list(dict.fromkeys(getattr(m, k) for m in rows)) for k in Member._fields}
+    return whole.sel(order)
+
+
+def three_pairs(rates: xr.DataArray) -> list[Pair]:
+    """Choose the most interfering pair of classes, the next one without a class of it, and the least interfering.
+
+    Pairs are ordered by their share of all errors. The last shares no class with the other two where there are
+    classes enough; among equals it is the last in the order of the classes.
+
+    Args:
+        rates: CCTM with the coordinate `examples`.
+    """
+    pairs = ordered_pairs(rates)
+    chosen = [pairs[0]]
+    chosen.append(next((p for p in pairs[1:] if not set(p) & set(chosen[0])), pairs[-1]))
+    used = {name for pair in chosen for name in pair}
+    return [*chosen, next((p for p in reversed(pairs) if not set(p) & used), pairs[-1])]
+
+
+def ordered_pairs(rates: xr.DataArray) -> list[Pair]:
+    """List all pairs of classes by their share of the errors, the most interfering first."""
+    shares = error_shares(rates)
+    return [(str(a), str(b)) for a, b in zip(shares["first"].values, shares["second"].values, strict=True)]
+
+
+def random_pair(rates: xr.DataArray, besides: Sequence[Pair], *, seed: int = 0) -> Pair:
+    """Draw a pair of classes that is none of the chosen ones, as a control."""
+    rest = [pair for pair in ordered_pairs(rates) if set(pair) not in [set(p) for p in besides]]
+    return rest[int(np.random.default_rng(seed).integers(len(rest)))] if rest else besides[-1]
+
+
+def spaces(
+    models: Mapping[Member, Moved],
+    pairs: Sequence[Pair],
+    *,
+    sigma: float,
+    points: int,
+    scale: Scale = "theta",
+    directions: Literal["gradients", "random"] = "gradients",
+    precision: Precision = "float32",
+    progress: bool = True,
+) -> dict[tuple[Member, Pair], xr.Dataset]:
+    """Evaluate interference spaces of several models and pairs over the same window.
+
+    Args:
+        models: with their gradients.
+        pairs: of class names.
+        sigma: half the window's width: in theta, or as a share of the weights' norm where `scale` is `walked`.
+        points: along each direction.
+        scale: `theta` moves along the gradients as they are, `walked` along gradients scaled to the weights' norm.
+        directions: the classes' gradients, or random ones of the same norms as a control.
+        precision: as for `evaluate.surface`.
+        progress: show a bar over all points.
+    """
+    found = {}
+    with _bar(len(models) * len(pairs), progress) as bar:
+        for member, one in models.items():
+            for pair in pairs:
+                bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}")
+                found[member, pair] = ego_surface(
+                    one.model,
+                    one.images,
+                    *pair,
+                    sigma=sigma,
+                    points=points,
+                    gradients=one.pair(pair) if directions == "gradients" else one.random_pair(pair),
+                    normalisation="global" if scale == "walked" else None,
+                    precision=precision,
+                    progress=False,
+                )
+                bar.update()
+    return found
+
+
+@contextmanager
+def _bar(total: int, progress: bool) -> Iterator[tqdm]:
+    with tqdm(total=total, desc="interference spaces", unit="space", leave=False, disable=not progress) as bar:
+        yield bar
+
+
+def of_pair(spaces: Mapping[tuple[Member, Pair], xr.Dataset], pair: Pair) -> dict[Member, xr.Dataset]:
+    """Pick one pair's spaces."""
+    return {member: grid for (member, p), grid in spaces.items() if p == pair}
+
+
+def areas(spaces: Mapping[Member, xr.Dataset]) -> xr.Dataset:
+    """Measure the flat area of every model's space: Dataset over (architecture, recipe, seed); see `flat_area`."""
+    return gathered({member: flat_area(grid) for member, grid in spaces.items()})
+
+
+def only(models: Mapping[Member, Moved], recipes: Iterable[str]) -> dict[Member, Moved]:
+    """Pick the models of some recipes."""
+    wanted = set(recipes)
+    return {member: one for member, one in models.items() if member.recipe in wanted}
+
+
+def proposition_error(one: Moved, pair: Pair, *, draws: int = 20, seed: int = 0) -> float:
+    """Check proposition 1 in float64: the largest relative distance of an interference model from its combination.
+
+    w - (theta1 g1 + theta2 g2) = lam (w - theta1/lam g1) + (1 - lam) (w - theta2/(1 - lam) g2), for random theta in
+    [-1, 1] and lam in (0.05, 0.95) (class interference, 2.2).
+    """
+    w, (g1, g2) = space.flatten(one.model).double(), (g.double() for g in one.pair(pair))
+    rng, worst = np.random.default_rng(seed), 0.0
+    for _ in range(draws):
+        t1, t2, lam = (*rng.uniform(-1, 1, 2), rng.uniform(0.05, 0.95))
+        combined = lam * ego_weights(w, g1, t1 / lam) + (1 - lam) * ego_weights(w, g2, t2 / (1 - lam))
+        worst = max(worst, float((combined - interference_weights(w, g1, g2, t1, t2)).norm() / w.norm()))
+    return worst
