@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -20,10 +18,8 @@ from landscape_utils import claims, plots, sources
 from landscape_utils.data import Dataset, load_dataset, require_published
 from landscape_utils.errors import unknown
 from landscape_utils.files import home
-from landscape_utils.models import build_model
-from landscape_utils.recipes import RunSpec
-from landscape_utils.state import memory_format
-from landscape_utils.training import default_device, is_trained
+from landscape_utils.recipes import RECIPES, RunSpec
+from landscape_utils.training import default_device
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "01_cctm": {
@@ -32,14 +28,14 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "architectures": ["mlp", "resnet8", "vgg11"],
             # In ten epochs, 0.1 leaves a VGG at chance now and then.
             "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
-            "recipe": "anneal-lr",
+            "recipes": ["anneal-lr"],
             "epochs": 10,
             "seeds": [0],
         },
         "standard": {
             "dataset": "cifar10",
             "architectures": ["vgg16", "resnet18", "googlenet", "dla"],
-            "recipe": "anneal-lr",
+            "recipes": ["anneal-lr"],
             "epochs": 30,
             "seeds": [0],
             "precision": "bf16",
@@ -47,13 +43,89 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {
             "dataset": "cifar10",
             "architectures": ["vgg19", "resnet18", "googlenet", "dla"],
-            "recipe": "anneal-lr",
+            "recipes": ["anneal-lr"],
             "epochs": 200,
             "seeds": [0],
         },
     },
-    # 03_label_dancing: begin
-    # 03_label_dancing: end
+    "02_ego_flatness": {
+        "quick": {
+            "dataset": "glyphs10",
+            "difficulty": 0.6,
+            "train_size": 2000,
+            "test_size": 1500,
+            "architectures": ["vgg11", "resnet8"],
+            # Recipes compared before each has fitted compare nothing: without augmentation, with small batches and
+            # with raised rates every one of them fits in a dozen epochs.
+            "overrides": {
+                "vgg11": {
+                    "model_options": {"width": 0.125},
+                    "batch_size": 32,
+                    "epochs": 8,
+                    "small-lr": {"lr": 0.002},
+                    "big-lr": {"lr": 0.02},
+                    "anneal-lr": {"lr": 0.05},
+                },
+                "resnet8": {
+                    "model_options": {"width": 0.5},
+                    "batch_size": 16,
+                    "small-lr": {"lr": 0.01},
+                    "big-lr": {"lr": 0.05},
+                },
+            },
+            "recipes": ["small-lr", "big-lr", "anneal-lr"],
+            "augment": False,
+            "epochs": 12,
+            "seeds": [0, 1],
+            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 9, "fine_points": 19, "images": 500},
+        },
+        "standard": {
+            "dataset": "cifar10",
+            "architectures": ["vgg16", "resnet18"],
+            "overrides": {name: {"small-lr": {"lr": 0.001}} for name in ("vgg16", "resnet18")},
+            "recipes": ["small-lr", "big-lr", "anneal-lr"],
+            "epochs": 60,
+            "seeds": [0, 1],
+            "precision": "bf16",
+            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 19, "fine_points": 37, "images": 2000},
+        },
+        "paper": {
+            "dataset": "cifar10",
+            "architectures": ["vgg19", "resnet18"],
+            "recipes": ["small-lr", "big-lr", "anneal-lr"],
+            "epochs": 200,
+            "seeds": [0],
+            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 19, "fine_points": 19, "images": 50_000},
+        },
+    },
+    "03_label_dancing": {
+        "quick": {
+            "dataset": "glyphs10",
+            "architectures": ["resnet8", "vgg11"],
+            # In a short training, 0.1 leaves a VGG at chance now and then.
+            "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
+            "recipes": ["anneal-lr"],
+            "epochs": 24,
+            "seeds": [0],
+            "train_size": 2000,
+            "test_size": 1000,
+        },
+        "standard": {
+            "dataset": "cifar10",
+            "architectures": ["vgg16", "resnet18"],
+            "recipes": ["anneal-lr"],
+            "epochs": 60,
+            "seeds": [0],
+            "precision": "bf16",
+        },
+        "paper": {
+            "dataset": "cifar10",
+            "architectures": ["vgg19", "googlenet", "dla"],
+            "recipes": ["anneal-lr"],
+            "epochs": 200,
+            "seeds": [0],
+        },
+    },
 }
 
 
@@ -64,10 +136,14 @@ class Setup:
     Attributes:
         notebook, profile: which settings these are.
         dataset, train_size, test_size, image_size: the data; None for whole.
-        architectures, recipe, epochs, lr, seeds, precision: the runs; lr None is the profile's or the recipe's own.
+        difficulty: of drawn letters; None for the default.
+        architectures, recipes, epochs, lr, seeds, precision, augment: the runs; lr and augment None are the profile's
+            or the recipe's own.
         threshold: rate above which a class interferes.
         formats: of the pictures, among png, svg and pdf.
-        overrides: what the profile changes for single architectures, as fields of `RunSpec`.
+        overrides: what the profile changes for single architectures, as fields of `RunSpec`; under a recipe's name,
+            for that recipe alone.
+        own: the notebook's own numbers, by parameter.
         accept_part: let the paper profile run on a part of the published data.
     """
 
@@ -75,18 +151,21 @@ class Setup:
     profile: str
     dataset: str
     architectures: Sequence[str]
-    recipe: str
+    recipes: Sequence[str]
     epochs: int
     seeds: Sequence[int]
     lr: float | None = None
     train_size: int | None = None
     test_size: int | None = None
     image_size: int | None = None
+    difficulty: float | None = None
+    augment: bool | None = None
     precision: str = "float32"
     threshold: float = 0.005
     formats: Sequence[str] = ("png",)
     accept_part: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would fail only after the training."""
@@ -96,6 +175,10 @@ class Setup:
         if self.profile == "paper" and not self.accept_part and self.dataset not in sources.PUBLISHED:
             known = ", ".join(sources.PUBLISHED)
             raise ValueError(f"the paper profile needs a published dataset ({known}), or accept_part=True")
+        for name, value in self.own.items():
+            fine, rule = _RULES.get(name, (_anything, ""))
+            if value is not None and not fine(value):
+                raise ValueError(f"{name} is {value}; {rule}")
         self.specs()
 
     def load_data(self, *, download: bool = True) -> Dataset:
@@ -105,6 +188,7 @@ class Setup:
             train_size=self.train_size,
             test_size=self.test_size,
             image_size=self.image_size,
+            difficulty=self.difficulty,
             download=download,
         )
         if self.profile == "paper":
@@ -112,22 +196,25 @@ class Setup:
         return data
 
     def specs(self) -> dict[str, list[RunSpec]]:
-        """List the runs by architecture, one a seed."""
+        """List the runs by architecture: one a recipe and seed."""
         common: dict[str, Any] = {
             "dataset": self.dataset,
-            "recipe": self.recipe,
             "epochs": self.epochs,
             "train_size": self.train_size,
             "test_size": self.test_size,
             "image_size": self.image_size,
+            "difficulty": self.difficulty,
+            "augment": self.augment,
             "precision": self.precision,
         }
-        runs = {}
-        for name in self.architectures:
-            options = {**common, **self.overrides.get(name, {})}
+        runs: dict[str, list[RunSpec]] = {}
+        for name, recipe in product(self.architectures, self.recipes):
+            changed = dict(self.overrides.get(name, {}))
+            of_recipes = {r: changed.pop(r) for r in RECIPES if r in changed}
+            options = {**common, **changed, **of_recipes.get(recipe, {})}
             if self.lr is not None:
                 options["lr"] = self.lr
-            runs[name] = [RunSpec(model=name, seed=seed, **options) for seed in self.seeds]
+            runs.setdefault(name, []).extend(RunSpec(model=name, recipe=recipe, seed=s, **options) for s in self.seeds)
         return runs
 
     def save(self, figure: Figure, name: str, numbers: xr.Dataset) -> None:
@@ -147,11 +234,12 @@ class Setup:
             "profile": self.profile,
             "data": data.sizes,
             "architectures": list(self.architectures),
-            "recipe": self.recipe,
+            "recipes": list(self.recipes),
             "epochs": self.epochs,
             "overrides": {name: dict(o) for name, o in self.overrides.items() if name in self.architectures},
-            "lr": {name: specs[0].settled().lr for name, specs in self.specs().items()},
+            "lr": {name: {s.recipe: s.settled().lr for s in specs} for name, specs in self.specs().items()},
             "seeds": list(self.seeds),
+            **self.own,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {default_device()}",
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         }
@@ -163,7 +251,8 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
     Args:
         notebook: a name in `PROFILES`.
         profile: quick, standard or paper.
-        given: fields of `Setup`; None means what the profile says.
+        given: fields of `Setup`, the notebook's own numbers, or `recipe` for a single one; None means what the
+            profile says.
 
     Raises:
         ValueError: an unknown notebook, profile, dataset, model or recipe, or an empty list; nearest names are given.
@@ -173,15 +262,47 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
         raise unknown("notebook", notebook, PROFILES)
     if profile not in PROFILES[notebook]:
         raise unknown("profile", profile, PROFILES[notebook])
-    chosen = {**PROFILES[notebook][profile], **{k: v for k, v in given.items() if v is not None}}
-    for name in ("architectures", "seeds"):
+    table = PROFILES[notebook][profile]
+    given = {name: value for name, value in given.items() if value is not None}
+    if "recipe" in given:
+        given["recipes"] = [given.pop("recipe")]
+    own = {**table.get("own", {}), **{name: given.pop(name) for name in table.get("own", {}) if name in given}}
+    known = [f.name for f in fields(Setup)]
+    for name in given:
+        if name not in known:
+            raise unknown(f"parameter of {notebook}", name, [*known, *own])
+    chosen = {**table, **given, "own": own}
+    for name in ("architectures", "recipes", "seeds"):
         if not chosen[name] or len(set(chosen[name])) < len(chosen[name]):
             raise ValueError(f"{name} is {chosen[name]}; give one at least, and each once")
-    if given.get("recipe") is not None:  # the profile's learning rates belong to its own recipe
-        kept = {name: {k: v for k, v in o.items() if k != "lr"} for name, o in chosen.get("overrides", {}).items()}
-        chosen["overrides"] = kept
+    if given.get("recipes", table["recipes"]) != table["recipes"]:  # its learning rates belong to its own recipe
+        chosen["overrides"] = _without("lr", chosen)
+    if "epochs" in given:
+        chosen["overrides"] = _without("epochs", chosen)
     sources.check_name(chosen["dataset"])
     return Setup(notebook=notebook, profile=profile, **chosen)
+
+
+def _without(what: str, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: {k: v for k, v in o.items() if k != what} for name, o in chosen.get("overrides", {}).items()}
+
+
+def _anything(value: object) -> bool:
+    return True
+
+
+def _odd(value: int) -> bool:
+    return value >= 3 and value % 2 == 1
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "sigma": (lambda v: v > 0, "it must be above 0"),
+    "reach": (lambda v: v > 0, "it must be above 0"),
+    "points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
+    "fine_points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
+    "images": (lambda v: v >= 1, "it must be at least 1"),
+    "pairs": (lambda v: all(p.count("-") == 1 for p in v), "write each pair as first-second"),
+}
 
 
 def out_folder() -> Path:
@@ -192,66 +313,3 @@ def out_folder() -> Path:
 def figures_folder() -> Path:
     """Give the folder of pictures: `$LANDSCAPE_FIGURES`, else `figures` in the out folder."""
     return Path(os.environ.get("LANDSCAPE_FIGURES") or out_folder() / "figures")
-
-
-# --- what it would cost ------------------------------------------------------------------------------------
-
-
-class Cost(NamedTuple):
-    """What a run would take: `seconds`, peak memory and disk in bytes, and whether it is done already."""
-
-    seconds: float
-    memory: int
-    disk: int
-    done: bool
-
-
-def estimate(spec: RunSpec, data: Dataset) -> Cost:
-    """Predict a run's cost from a few training steps of its own model on this machine.
-
-    Memory counts images, weights, optimiser state and one batch's activations; the Python process itself and its
-    libraries (about 600 MB) come on top.
-    """
-    recipe, device = spec.settled(), torch.device(default_device())
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        model = build_model(
-            spec.model, input_shape=data.input_shape, classes=len(data.classes), **dict(spec.model_options)
-        ).to(device)
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    step, activations = _probe(model, data, recipe.batch_size, device, half=spec.precision == "bf16")
-    steps = math.ceil(data.train.size / recipe.batch_size)
-    # The history's forward passes over both sets: a third of a training step an example.
-    evaluation = step / 3 * (data.train.size + data.test.size) / recipe.batch_size
-    images = sum(part.inputs.numel() * 4 for part in (data.train, data.test))
-    slots = 1 if recipe.optimizer == "sgd" else 2
-    return Cost(
-        seconds=recipe.epochs * (steps * step + evaluation),
-        memory=images + (3 + slots) * weights + activations,
-        disk=(3 + len(set(spec.kept_epochs()))) * weights,
-        done=is_trained(spec, data),
-    )
-
-
-def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.device, *, half: bool) -> tuple[float, int]:
-    """Time one training step (the best of three) and add up the activations that it keeps."""
-    model = model.to(memory_format=memory_format(model))
-    x, y = (t[:batch].to(device) for t in data.train)
-    seconds, kept = math.inf, 0
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
-        return tensor
-
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t), autocast:
-        loss = F.cross_entropy(model(x), y)
-    loss.backward()
-    for _ in range(3):
-        begun = time.perf_counter()
-        with autocast:
-            loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        float(loss.detach())  # waits for a GPU
-        seconds = min(seconds, time.perf_counter() - begun)
-    return seconds, kept

@@ -1,0 +1,67 @@
+"""A panel that watches two classes dance: their recalls, the errors of the first, and the notes of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import xarray as xr
+
+from landscape_utils.dancing import dancing_notes
+from landscape_utils.dancing_plots import error_row, notes_together, recall_dance
+from landscape_utils.data import class_index
+from landscape_utils.plots import to_png
+from landscape_utils.widgets import Panel
+
+
+def dancing_panel(
+    histories: Mapping[str, xr.Dataset], *, first: str | int = 0, second: str | int = 1, floor: float = 0.001
+) -> Panel:
+    """Explore the dance of any two classes in any range of epochs.
+
+    Args:
+        histories: a run's history by the run's name; all of the same classes.
+        first: the class whose errors are watched at the beginning, by name or index.
+        second: its partner at the beginning.
+        floor: of the notes, as in `dancing_notes`.
+
+    Returns:
+        The panel; its controls are `model`, `first`, `second` and `epochs`. The same class twice is refused in words.
+
+    Raises:
+        ValueError: no history, or no such class.
+    """
+    if not histories:
+        raise ValueError("there is no history to show; give one at least, by the run's name")
+    rates = {name: history["train_cctm"] for name, history in histories.items()}
+    notes = {name: dancing_notes(of_run, floor) for name, of_run in rates.items()}
+    classes = [str(n) for n in next(iter(rates.values()))["true"].values]
+    last = max(int(of_run["epoch"][-1]) for of_run in rates.values())
+    controls: dict[str, Any] = {
+        "model": ipywidgets.Dropdown(options=list(rates), description="model"),
+        "first": ipywidgets.Dropdown(options=classes, value=classes[class_index(classes, first)], description="class"),
+        "second": ipywidgets.Dropdown(
+            options=classes, value=classes[class_index(classes, second)], description="partner"
+        ),
+        "epochs": ipywidgets.IntRangeSlider(
+            value=(1, last), min=1, max=last, description="epochs", continuous_update=False
+        ),
+    }
+
+    def draw(model: str, first: str, second: str, epochs: tuple[int, int]) -> bytes:
+        return _dance_and_notes(rates[model], notes[model], first, second, epochs)
+
+    return Panel(draw, controls, width=900)
+
+
+def _dance_and_notes(rates: xr.DataArray, notes: xr.DataArray, a: str, b: str, epochs: tuple[int, int]) -> bytes:
+    figure = plt.figure(figsize=(10, 8.6))
+    # Places by hand: a layout engine would take longer than the drawing.
+    above = recall_dance(rates, a, b, epochs=epochs, ax=figure.add_axes((0.11, 0.69, 0.67, 0.29)))
+    middle = error_row(rates, a, b, epochs=epochs, ax=figure.add_axes((0.11, 0.41, 0.67, 0.26)))
+    notes_together(notes, a, b, epochs=epochs, ax=figure.add_axes((0.11, 0.06, 0.67, 0.33)))
+    for ax in (above, middle):
+        ax.set(xlabel="", xticklabels=[])
+    return to_png(figure)
