@@ -90,7 +90,8 @@ def run(
 
 
 def _print_costs(path: Path, setup: object) -> None:
-    from landscape_utils.profiles import Setup, estimate
+    from landscape_utils.costs import estimate
+    from landscape_utils.profiles import Setup
     from landscape_utils.training import is_trained
 
     if not isinstance(setup, Setup):

@@ -1,12 +1,14 @@
 """Verdicts on the claims CI-6 to CI-13 and CI-19; every criterion was written before its first result was seen.
 
-Data come as Datasets over (architecture, recipe, seed). An interval is over models (seeds, or seeds and
-architectures): mean +- t s / sqrt(n), and there is none for a single one.
+The rule for areas that a window cuts off was settled on two trial seeds that the notebook does not use, and so was
+the window's reach. Data come as Datasets over (architecture, recipe, seed). An interval is over models (seeds, or
+seeds and architectures): mean +- t s / sqrt(n), and there is none for a single one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -39,28 +41,29 @@ def accuracy_by_recipe(accuracies: xr.Dataset) -> Judgement:
 def flat_area_by_recipe(claim: str, areas: xr.Dataset, accuracies: xr.Dataset) -> Judgement:
     """CI-7 (in theta) and CI-7d (in distance walked): in every architecture the area is anneal > big > small."""
     what = {"CI-7": "theta", "CI-7d": "walked"}[claim]
-    unit = "theta^2, one window for all" if what == "theta" else "squares of the share of |w| walked, one window"
+    unit = {"theta": "theta^2", "walked": "squares of the share of |w| walked"}[what]
     criterion = (
-        f"in every architecture the flat area ({unit}), mean over seeds: small-lr < big-lr < anneal-lr; "
-        f"every recipe has fitted {FITTED:.0%} of the training set"
+        f"flat area ({unit}; one window): in every architecture small-lr < big-lr and big-lr < anneal-lr, each in more "
+        f"of the seeds that the window decides than not; every recipe has fitted {FITTED:.0%} of the training set"
     )
-    logs = np.log10(areas[what].sel(recipe=list(RECIPES)))
     means = areas[what].mean("seed").sel(recipe=list(RECIPES))
     measured = "; ".join(f"{a}: {_three(means.sel(architecture=a), '{:.2g}')}" for a in _names(means))
     measured += _edges(areas)
-    unfitted = _unfitted(accuracies)
-    if unfitted:
-        return judge(claim, criterion=criterion, measured=measured, holds=None, reason=unfitted)
-    steps = means.diff("recipe")
-    ratios = logs.diff("recipe")
+    steps = [_votes(areas.sel(recipe=low), areas.sel(recipe=high), what) for low, high in pairwise(RECIPES)]
+    reason = _unfitted(accuracies)
+    if not reason and any((votes["known"] == 0).any() for votes in steps):
+        reason = "areas that are to be compared all reach the window's edge, or are all below a grid cell"
+    if reason:
+        return judge(claim, criterion=criterion, measured=measured, holds=None, reason=reason)
+    ratios = _log10(areas[what].sel(recipe=list(RECIPES))).diff("recipe")
     return judge(
         claim,
         criterion=criterion,
         measured=measured,
-        holds=bool((steps > 0).all()),
+        holds=all(bool((votes["margin"] > 0).all()) for votes in steps),
         effect=float(ratios.mean("seed").min()),
         interval=_interval(ratios.min("recipe").values),
-        clear=bool((abs(np.log10(means).diff("recipe")) > 0.05).all()),
+        clear=all(bool((votes["least"] > 0.05).all()) for votes in steps),
     )
 
 
@@ -71,21 +74,43 @@ def sharper_for_interfering_pair(most: xr.Dataset, least: xr.Dataset, controls: 
         most, least: areas of the two pairs' spaces.
         controls: areas of other spaces, to stand beside them.
     """
-    a, b = (areas["theta"].sel(recipe="big-lr") for areas in (most, least))
-    ratio = (np.log10(a) - np.log10(b)).values.ravel()
+    a, b = (areas.sel(recipe="big-lr") for areas in (most, least))
     beside = "".join(f", {name} {float(c['theta'].sel(recipe='big-lr').mean()):.2g}" for name, c in controls.items())
-    by_architecture = (a.mean("seed") < b.mean("seed")).values
+    criterion = (
+        "with big-lr, in every architecture, the flat area in theta is smaller for the most interfering pair than for "
+        "the least interfering one in more of the seeds that the window decides than not"
+    )
+    measured = f"mean area {float(a['theta'].mean()):.2g} against {float(b['theta'].mean()):.2g}{beside}"
+    measured += _edges(xr.concat([a, b], dim="pair"))
+    votes = _votes(a, b, "theta")
+    if (votes["known"] == 0).any():
+        reason = "areas that are to be compared all reach the window's edge, or are all below a grid cell"
+        return judge("CI-8", criterion=criterion, measured=measured, holds=None, reason=reason)
+    ratio = _log10(a["theta"] / b["theta"]).values.ravel()
     return judge(
         "CI-8",
-        criterion="with big-lr, in every architecture, the flat area in theta (mean over seeds) is smaller for the most "
-        "interfering pair than for the least interfering one",
-        measured=f"mean area {float(a.mean()):.2g} against {float(b.mean()):.2g}{beside}"
-        + _edges(xr.concat([most, least], dim="pair").sel(recipe=["big-lr"])),
-        holds=bool(by_architecture.all()),
+        criterion=criterion,
+        measured=measured,
+        holds=bool((votes["margin"] > 0).all()),
         effect=float(np.mean(ratio)),
         interval=_interval(ratio),
-        clear=bool((abs(a.mean("seed") - b.mean("seed")) > 0.05 * b.mean("seed")).all()),
+        clear=bool((votes["least"] > 0.05).all()),
     )
+
+
+def _votes(low: xr.Dataset, high: xr.Dataset, what: str) -> xr.Dataset:
+    """Count by architecture the seeds in which `low`'s area is below `high`'s, less those in which it is not.
+
+    An area that reaches the window's edge is a lower bound, one below a grid cell is no measurement: a seed counts as
+    `known` only where such areas leave the order certain. `least` is the smallest known ratio, in decades.
+    """
+    a, b = low[what], high[what]
+    below, above = (a < b) & ~low["cut_off"].astype(bool), (a >= b) & ~high["cut_off"].astype(bool)
+    seen = ~(low["unresolved"].astype(bool) & high["unresolved"].astype(bool))
+    margin = (below & seen).sum("seed") - (above & seen).sum("seed")
+    known = ((below | above) & seen).sum("seed")
+    least = abs(_log10(b / a)).where((below | above) & seen).min("seed")
+    return xr.Dataset({"margin": margin, "known": known, "least": least})
 
 
 def depends_on_the_cut(in_plane: xr.DataArray, random: xr.DataArray) -> Judgement:
@@ -104,7 +129,7 @@ def depends_on_the_cut(in_plane: xr.DataArray, random: xr.DataArray) -> Judgemen
         "CI-9",
         criterion="in every architecture (big-lr, most interfering pair, mean over seeds) the sharpest of the cuts "
         "of equal length is at least twice as sharp as the flattest; which angle, and random cuts, stand beside",
-        measured=f"mistake rate rises by {float(low.mean()):.3f} to {float(high.mean()):.3f} on average along the cuts; "
+        measured=f"mean rise of the mistake rate {float(low.mean()):.3f} to {float(high.mean()):.3f}; "
         f"sharpest at {', '.join(f'{s:g}' for s in sharpest)} degrees, at 135 degrees {at:.3f}, "
         f"random cuts {float(random.mean()):.3f}",
         holds=bool((ratio >= 2).all()),
@@ -125,9 +150,12 @@ def sharper_yet_better(areas: xr.Dataset, accuracies: xr.Dataset) -> Judgement:
         f"{a}: area {float(area.sel(architecture=a)):.2g}, test {float(accuracy.sel(architecture=a)):.1%}"
         for a in names
     )
-    unfitted = _unfitted(accuracies.sel(recipe=["small-lr"]))
-    if unfitted or len(names) < 2:
-        reason = unfitted or "it takes two architectures"
+    reason = _unfitted(accuracies.sel(recipe=["small-lr"]))
+    if len(names) < 2:
+        reason = "it takes two architectures"
+    elif not reason and bool(areas["cut_off"].sel(recipe="small-lr").max("seed")[int(area.values.argmin())]):
+        reason = "the smallest flat area reaches its window's edge; widen sigma"
+    if reason:
         return judge("CI-10", criterion=criterion, measured=measured, holds=None, reason=reason)
     sharper = [
         (float(np.log10(area[j] / area[i])), float(accuracy[i] - accuracy[j]))
@@ -193,11 +221,11 @@ def own_ascent(spaces: Sequence[xr.Dataset]) -> Judgement:
             most.append(max(ends, key=lambda end: ends[end]) == "partner descent")
     return judge(
         "CI-12",
-        criterion="over models and the pair's two classes: at the window's edge on its own ascent axis the class's loss "
-        "is above the centre's in more than 90 %, and of the four axis ends the partner's descent has its largest loss "
-        "in more than half (chance: a quarter)",
-        measured=f"own ascent raises it in {np.mean(own):.0%}, partner's descent is the worst end in {np.mean(most):.0%} "
-        f"of {len(own)} cases",
+        criterion="over models and the pair's two classes: at the window's edge on its own ascent axis the class's "
+        "loss is above the centre's in more than 90 %, and of the four axis ends the partner's descent has its largest "
+        "loss in more than half (chance: a quarter)",
+        measured=f"own ascent raises it in {np.mean(own):.0%}, partner's descent is the worst end in "
+        f"{np.mean(most):.0%} of {len(own)} cases",
         holds=bool(np.mean(own) > 0.9 and np.mean(most) > 0.5),
         effect=float(np.mean(most)),
         interval=_wilson(int(np.sum(most)), len(most)),
@@ -256,6 +284,10 @@ def _axis_ends(grid: xr.Dataset, mine: int) -> dict[str, float]:
     return {end: float(np.nan_to_num(value, nan=np.inf)) for end, value in found.items()}
 
 
+def _log10(values: xr.DataArray) -> xr.DataArray:
+    return values.copy(data=np.log10(values.values))
+
+
 def _names(array: xr.DataArray) -> list[str]:
     return [str(name) for name in array["architecture"].values]
 
@@ -265,9 +297,11 @@ def _three(values: xr.DataArray, form: str) -> str:
 
 
 def _edges(areas: xr.Dataset) -> str:
-    """Say how many areas reach the window's edge: those are lower bounds."""
-    count, of = int(areas["cut_off"].astype(float).fillna(0).sum()), int(areas["theta"].notnull().sum())
-    return f"; {count} of {of} areas reach the window's edge" if count else ""
+    """Say how many areas the window does not hold, or the grid does not resolve."""
+    of = int(areas["theta"].notnull().sum())
+    counts = [int(areas[name].astype(float).fillna(0).sum()) for name in ("cut_off", "unresolved")]
+    says = ("reach the window's edge", "are below a grid cell")
+    return "".join(f"; {count} of {of} {text}" for count, text in zip(counts, says, strict=True) if count)
 
 
 def _unfitted(accuracies: xr.Dataset) -> str:
@@ -284,7 +318,7 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
     values = np.asarray(values, dtype=float).ravel()
     if len(values) < 2 or not np.isfinite(values).all():
         return None
-    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))  # type: ignore[attr-defined]
     return float(values.mean()) - half, float(values.mean()) + half
 
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import space
-from landscape_utils.data import Labelled
-from landscape_utils.ego import class_gradients, ego_surface, ego_weights, interference_weights
+from landscape_utils.data import Dataset, Labelled, class_index
+from landscape_utils.ego import class_gradients, ego_surface, ego_weights, interference_weights, window
 from landscape_utils.engine import Precision
-from landscape_utils.flatness import flat_area
+from landscape_utils.evaluate import Options
+from landscape_utils.flatness import class_rises, cuts, flat_area, random_cuts, sharpness, surface_similarity
 from landscape_utils.interference import error_shares
+from landscape_utils.recipes import RunSpec
 from landscape_utils.runs import Run
-from landscape_utils.training import default_device
+from landscape_utils.training import default_device, train
 
 Pair = tuple[str, str]
 Scale = Literal["theta", "walked"]
@@ -67,6 +70,11 @@ def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
     return Moved(model, class_gradients(model, train), part.to(device))
 
 
+def train_all(specs: Mapping[str, Sequence[RunSpec]], data: Dataset) -> dict[Member, Run]:
+    """Train every architecture with every recipe and seed, or read what was trained before."""
+    return {Member(s.model, s.recipe, s.seed): train(s, data=data) for of_model in specs.values() for s in of_model}
+
+
 def accuracies(runs: Mapping[Member, Run]) -> xr.Dataset:
     """Gather the final accuracies: Dataset over (architecture, recipe, seed) of train and test accuracy."""
     rows = {member: run.history.isel(epoch=-1)[["train_accuracy", "test_accuracy"]] for member, run in runs.items()}
@@ -98,6 +106,26 @@ def three_pairs(rates: xr.DataArray) -> list[Pair]:
     return [*chosen, next((p for p in reversed(pairs) if not set(p) & used), pairs[-1])]
 
 
+def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pair]:
+    """Read pairs written as first-second.
+
+    Raises:
+        ValueError: no such class; the nearest names are given.
+    """
+    found = []
+    for text in given or ():
+        first, second = (classes[class_index(classes, part)] for part in text.split("-"))
+        found.append((first, second))
+    return found
+
+
+def chosen_pairs(rates: xr.DataArray, given: Sequence[Pair]) -> list[Pair]:
+    """Take the pairs that were given, and as many of `three_pairs` as are missing, without repeating one."""
+    asked = {name for pair in given for name in pair}
+    rest = [pair for pair in three_pairs(rates)[len(given) :] if not set(pair) & asked]
+    return [*given, *rest, *three_pairs(rates)][:3]
+
+
 def ordered_pairs(rates: xr.DataArray) -> list[Pair]:
     """List all pairs of classes by their share of the errors, the most interfering first."""
     shares = error_shares(rates)
@@ -114,19 +142,20 @@ def spaces(
     models: Mapping[Member, Moved],
     pairs: Sequence[Pair],
     *,
-    sigma: float,
+    sigma: Mapping[str, float],
     points: int,
     scale: Scale = "theta",
     directions: Literal["gradients", "random"] = "gradients",
     precision: Precision = "float32",
     progress: bool = True,
 ) -> dict[tuple[Member, Pair], xr.Dataset]:
-    """Evaluate interference spaces of several models and pairs over the same window.
+    """Evaluate interference spaces of several models and pairs, over one window an architecture.
 
     Args:
         models: with their gradients.
         pairs: of class names.
-        sigma: half the window's width: in theta, or as a share of the weights' norm where `scale` is `walked`.
+        sigma: half the window's width by architecture: in theta, or as a share of the weights' norm where `scale` is
+            `walked`.
         points: along each direction.
         scale: `theta` moves along the gradients as they are, `walked` along gradients scaled to the weights' norm.
         directions: the classes' gradients, or random ones of the same norms as a control.
@@ -142,7 +171,7 @@ def spaces(
                     one.model,
                     one.images,
                     *pair,
-                    sigma=sigma,
+                    sigma=sigma[member.architecture],
                     points=points,
                     gradients=one.pair(pair) if directions == "gradients" else one.random_pair(pair),
                     normalisation="global" if scale == "walked" else None,
@@ -169,10 +198,87 @@ def areas(spaces: Mapping[Member, xr.Dataset]) -> xr.Dataset:
     return gathered({member: flat_area(grid) for member, grid in spaces.items()})
 
 
+def windows(models: Mapping[Member, Moved], pair: Pair, share: float, recipe: str = "big-lr") -> dict[str, float]:
+    """Choose each architecture's window by its models of one recipe, as `ego.window` does."""
+    chosen = only(models, [recipe])
+    names = dict.fromkeys(member.architecture for member in models)
+    return {
+        name: window([(m.model, torch.stack(m.pair(pair))) for k, m in chosen.items() if k.architecture == name], share)
+        for name in names
+    }
+
+
 def only(models: Mapping[Member, Moved], recipes: Iterable[str]) -> dict[Member, Moved]:
     """Pick the models of some recipes."""
     wanted = set(recipes)
     return {member: one for member, one in models.items() if member.recipe in wanted}
+
+
+def first_seeds(spaces: Mapping[Member, xr.Dataset]) -> dict[str, dict[str, xr.Dataset]]:
+    """Arrange the first seed's spaces by architecture and recipe."""
+    rows: dict[str, dict[str, xr.Dataset]] = {}
+    for member, grid in spaces.items():
+        rows.setdefault(member.architecture, {}).setdefault(member.recipe, grid)
+    return rows
+
+
+def by_column(named: Mapping[str, Mapping[Member, xr.Dataset]], recipe: str) -> dict[str, dict[str, xr.Dataset]]:
+    """Arrange one recipe's spaces of the first seed by architecture and name."""
+    rows: dict[str, dict[str, xr.Dataset]] = {}
+    for name, spaces in named.items():
+        for architecture, cells in first_seeds(spaces).items():
+            rows.setdefault(architecture, {})[name] = cells[recipe]
+    return rows
+
+
+def numbers(spaces: Mapping[tuple[Member, Pair], xr.Dataset]) -> xr.Dataset:
+    """Stack spaces of different windows for saving: mistake rate and loss over (space, row, column), and thetas."""
+    stacked = []
+    for (member, pair), grid in spaces.items():
+        plain = grid[["mistake_rate", "loss"]].reset_index(["theta1", "theta2"]).drop_attrs()
+        plain = plain.drop_vars(["walked1", "walked2", "class", "examples"], errors="ignore")
+        plain = plain.reset_coords().rename_dims(theta1="row", theta2="column")
+        stacked.append(plain.expand_dims(space=[f"{'-'.join(pair)}, {', '.join(map(str, member))}"]))
+    return xr.concat(stacked, dim="space")
+
+
+def rises(spaces: Mapping[Member, xr.Dataset]) -> xr.DataArray:
+    """Gather the median rises of the classes' losses over (architecture, recipe, seed, class); see `class_rises`."""
+    return gathered({member: class_rises(grid).to_dataset() for member, grid in spaces.items()})["rise"]
+
+
+def mean_similarity(spaces: Iterable[xr.Dataset]) -> xr.DataArray:
+    """Average the similarity of class surfaces over spaces, each without its own two classes; (class, other)."""
+    tables = []
+    for grid in spaces:
+        own = [grid.attrs["first"], grid.attrs["second"]]
+        similar = surface_similarity(grid)
+        tables.append(similar.where(~similar["class"].isin(own) & ~similar["other"].isin(own)))
+    return xr.concat(tables, dim="space").mean("space")
+
+
+def cut_sharpness(
+    models: Mapping[Member, Moved], pair: Pair, angles: Sequence[float], *, reach: float, random: int = 6
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Measure the sharpness of cuts through every model's minimum, all of the same length.
+
+    Args:
+        models: with their gradients; of one recipe.
+        pair: whose interference space is cut.
+        angles: of the cuts, in degrees.
+        reach: half the length of a cut, as a share of |w|.
+        random: how many random cuts stand beside.
+
+    Returns:
+        Sharpness over (architecture, seed, angle), and of random cuts over (architecture, seed, cut).
+    """
+    plane, other = {}, {}
+    for member, one in models.items():
+        how: Options = {"progress": False}
+        within = cuts(one.model, one.images, *one.pair(pair), angles, reach=reach, **how)
+        anywhere = random_cuts(one.model, one.images, count=random, seed=member.seed, reach=reach, **how)
+        plane[member], other[member] = sharpness(within).to_dataset(), sharpness(anywhere).to_dataset()
+    return tuple(gathered(rows)["sharpness"].isel(recipe=0, drop=True) for rows in (plane, other))  # type: ignore[return-value]
 
 
 def proposition_error(one: Moved, pair: Pair, *, draws: int = 20, seed: int = 0) -> float:

@@ -117,7 +117,8 @@ def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
     if path.stem not in PROFILES:
         return None
     defaults = {name: parameter.default for name, parameter in parameters(path).items()}
-    settled = {f.name for f in fields(Setup)} - {"notebook"}
+    profile = PROFILES[path.stem].get(given.get("profile", defaults["profile"]), {})
+    settled = {f.name for f in fields(Setup)} - {"notebook"} | {"recipe", *profile.get("own", {})}
     return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
 
 

@@ -32,8 +32,8 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
 
     Returns:
         Dataset of numbers: `theta` (area in theta^2), `walked` (the same in squares of the relative distance
-        walked, theta |g| / |w|, per axis), `share` of the window, and `cut_off`, true where the flat area reaches the
-        window's edge, so that all three are lower bounds.
+        walked, theta |g| / |w|, per axis), `share` of the window, `cut_off`, true where the flat area reaches the
+        window's edge, so that all three are lower bounds, and `unresolved`, true where it is less than a grid cell.
 
     Raises:
         ValueError: the grid has no centre.
@@ -55,7 +55,9 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
     share = float((around * weights).sum() / weights.sum())
     area = share * float(np.ptp(x) * np.ptp(y))
     scale = float(space_.attrs["norm_1"]) * float(space_.attrs["norm_2"]) / float(space_.attrs["weight_norm"]) ** 2
-    return xr.Dataset({"theta": area, "walked": area * scale, "share": share, "cut_off": edge})
+    cells = (len(x) - 1) * (len(y) - 1)
+    found = {"theta": area, "walked": area * scale, "share": share}
+    return xr.Dataset({**found, "cut_off": edge, "unresolved": share * cells < 1})
 
 
 def _subdivided(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -77,7 +77,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "augment": False,
             "epochs": 12,
             "seeds": [0, 1],
-            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 9, "fine_points": 19, "images": 500},
+            "own": {"pairs": None, "sigma": None, "reach": 0.02, "points": 9, "fine_points": 19, "images": 500},
         },
         "standard": {
             "dataset": "cifar10",
@@ -87,7 +87,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 60,
             "seeds": [0, 1],
             "precision": "bf16",
-            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 19, "fine_points": 37, "images": 2000},
+            "own": {"pairs": None, "sigma": None, "reach": 0.02, "points": 19, "fine_points": 37, "images": 2000},
         },
         "paper": {
             "dataset": "cifar10",
@@ -95,7 +95,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "recipes": ["small-lr", "big-lr", "anneal-lr"],
             "epochs": 200,
             "seeds": [0],
-            "own": {"pairs": None, "sigma": None, "reach": 0.1, "points": 19, "fine_points": 19, "images": 50_000},
+            "own": {"pairs": None, "sigma": None, "reach": 0.02, "points": 19, "fine_points": 19, "images": 50_000},
         },
     },
     "03_label_dancing": {

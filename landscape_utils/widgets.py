@@ -1,8 +1,12 @@
-"""Panels for Jupyter: widgets wire plots to numbers that were computed once; they compute nothing themselves."""
+"""Panels for Jupyter: widgets that wire plots to numbers, and show what goes wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -18,36 +22,120 @@ from landscape_utils.plots import cctm_row, gallery, to_png
 GALLERY = 12
 
 
+class Superseded(Exception):
+    """Raised out of a computation whose panel has been asked for something else."""
+
+
 class Panel(ipywidgets.VBox):
     """Controls above a picture; an error is shown as text in the picture's place, and kept in `error`.
 
     Attributes:
         controls: the widgets whose values the picture is drawn from, by argument name.
+        others: widgets that set the controls, by name.
         image: the picture, as PNG bytes.
+        turning: a plotly figure that turns in the browser, where the picture is one.
+        bar: how far a computation is.
         message: an error's text, empty while there is none.
         error: the last exception, or None.
     """
 
-    def __init__(self, draw: Callable[..., bytes], controls: Mapping[str, Any], *, width: int) -> None:
-        """Lay the controls out, draw the first picture at once, and listen to the controls."""
-        self.controls = dict(controls)
+    def __init__(
+        self,
+        draw: Callable[..., Any],
+        controls: Mapping[str, Any],
+        *,
+        width: int,
+        others: Mapping[str, Any] | None = None,
+        stepwise: bool = False,
+    ) -> None:
+        """Lay the controls out, draw the first picture at once, and listen to the controls.
+
+        Args:
+            draw: gives the picture for the controls' values: PNG bytes, or a plotly figure's JSON.
+            controls: by argument name of `draw`.
+            width: of the picture, in pixels.
+            others: widgets that stand before the controls, and set them, by name.
+            stepwise: `draw` gives several pictures one after the other, coarse ones first. It then runs beside the
+                notebook, and takes a first argument to be called after each step with (done, total): that shows
+                the progress, and raises `Superseded` once a control has moved on.
+        """
+        self.controls, self.others = dict(controls), dict(others or {})
         self.image = ipywidgets.Image(format="png", width=width)
+        self.turning = ipywidgets.Output()
+        self.bar = ipywidgets.IntProgress(layout={"display": "none", "width": "98%"})
         self.message = ipywidgets.HTML()
         self.error: Exception | None = None
-        self._draw = draw
-        super().__init__([ipywidgets.HBox(list(self.controls.values())), self.message, self.image])
+        self._draw, self._stepwise = draw, stepwise
+        self._turn, self._held = 0, False
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="panel")
+        self._latest: Future[None] | None = None
+        rows = ipywidgets.HBox([*self.others.values(), *self.controls.values()], layout={"flex_flow": "row wrap"})
+        super().__init__([rows, self.message, self.bar, self.image, self.turning])
         for control in self.controls.values():
             control.observe(self.refresh, names="value")
-        self.refresh()
+        self._show_pictures(self._turn)
 
     def refresh(self, change: object = None) -> None:
         """Draw the picture again from the controls' values."""
+        if self._held:
+            return
+        self._turn += 1
+        if self._stepwise:
+            self._latest = self._worker.submit(self._show_pictures, self._turn)
+        else:
+            self._show_pictures(self._turn)
+
+    @contextmanager
+    def one_refresh(self) -> Iterator[None]:
+        """Set several controls, and draw once."""
+        self._held = True
         try:
-            self.image.value = self._draw(**{name: control.value for name, control in self.controls.items()})
-            self.error, self.message.value, self.image.layout.display = None, "", ""
+            yield
+        finally:
+            self._held = False
+        self.refresh()
+
+    def wait(self) -> None:
+        """Wait until the picture that was asked for last is complete."""
+        if self._latest is not None:
+            self._latest.result()
+
+    def _show_pictures(self, turn: int) -> None:
+        if turn != self._turn:
+            return
+        values = {name: control.value for name, control in self.controls.items()}
+        try:
+            for picture in (
+                self._draw(partial(self._step, turn), **values) if self._stepwise else [self._draw(**values)]
+            ):
+                self._show(turn, picture)
+        except Superseded:
+            return
         except Exception as error:  # shown to the reader: a callback's exception would vanish
-            self.error, self.image.layout.display = error, "none"
-            self.message.value = f"<pre style='color:#b00'>{type(error).__name__}: {error}</pre>"
+            self._complain(turn, error)
+        self.bar.layout.display = "none"
+
+    def _step(self, turn: int, done: int, total: int) -> None:
+        if turn != self._turn:
+            raise Superseded
+        self.bar.max, self.bar.value, self.bar.layout.display = total, done, ""
+
+    def _show(self, turn: int, picture: bytes | dict[str, Any]) -> None:
+        if turn != self._turn:
+            raise Superseded
+        self.error, self.message.value = None, ""
+        if isinstance(picture, bytes):
+            self.image.value, self.image.layout.display = picture, ""
+            self.turning.outputs = ()
+        else:
+            data = {"application/vnd.plotly.v1+json": picture, "text/plain": "a surface that turns in the browser"}
+            self.turning.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+            self.image.layout.display = "none"
+
+    def _complain(self, turn: int, error: Exception) -> None:
+        if turn == self._turn:
+            self.error, self.image.layout.display, self.turning.outputs = error, "none", ()
+            self.message.value = f"<pre style='color:#b00'>{type(error).__name__}: {escape(str(error), quote=False)}</pre>"
 
 
 def cctm_panel(

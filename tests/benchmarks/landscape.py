@@ -115,9 +115,12 @@ def compare(name: str, data: Labelled) -> None:
             taken[way].append(seconds(run) / len(contest.grid))
     ours = statistics.median(taken["this engine"])
     for way, values in taken.items():
-        print(f"{name:8s} {way:18s} {statistics.median(values):8.4f} s/point, {statistics.median(values) / ours:6.2f} x")
+        print(
+            f"{name:8s} {way:18s} {statistics.median(values):8.4f} s/point, {statistics.median(values) / ours:6.2f} x"
+        )
     full, half = ([contest.point(p) for _ in range(3)] for p in ("float32", "bf16"))
-    print(f"{name:8s} {'engine in bf16':18s} {min(half):8.4f} s/point, {min(full) / min(half):.2f} times faster than float32")
+    faster = f"{min(full) / min(half):.2f} times faster than its own float32"
+    print(f"{name:8s} {'engine in bf16':18s} {min(half):8.4f} s/point, {faster}")
 
 
 def main() -> None:

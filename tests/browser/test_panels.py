@@ -20,6 +20,13 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "landscape-test"
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
+COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
+# The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
+PANELS = [
+    ("01_cctm", FAST, -1, 90),
+    ("02_ego_flatness", {**FAST, **COARSE}, 0, 120),
+    ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
+]
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,12 +34,12 @@ pytestmark = [
 ]
 
 
-def fast_copy(name: str, folder: Path) -> Path:
+def fast_copy(name: str, folder: Path, parameters: dict[str, str]) -> Path:
     """Copy a notebook with parameters that take seconds, and without its outputs."""
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source += "\n" + "\n".join(f"{k} = {v}" for k, v in FAST.items())
+            cell.source += "\n" + "\n".join(f"{k} = {v}" for k, v in parameters.items())
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     path = folder / f"{name}.ipynb"
@@ -79,38 +86,96 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_moving_the_slider_of_01_changes_the_picture(tmp_path: Path, lab: str, page: Page) -> None:
-    fast_copy("01_cctm", tmp_path)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{lab}/lab/tree/01_cctm.ipynb?token={TOKEN}")
-    page.wait_for_selector(".jp-Notebook", timeout=60_000)
-    page.wait_for_function("window.jupyterapp !== undefined")
-    # Asked to run before its kernel is there, the notebook would wait for ever.
-    page.wait_for_selector("#jp-main-statusbar >> text=/Python 3.*Idle/", timeout=60_000)
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+@pytest.mark.parametrize(("name", "parameters", "handle", "way"), PANELS, ids=[panel[0] for panel in PANELS])
+def test_moving_the_slider_changes_the_picture(
+    name: str, parameters: dict[str, str], handle: int, way: int, tmp_path: Path, lab: str, page: Page
+) -> None:
+    fast_copy(name, tmp_path, parameters)
+    errors = run_all(page, f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}")
     picture = page.locator("img.widget-image").last
-    picture.wait_for(state="attached", timeout=180_000)
-    picture.scroll_into_view_if_needed()
+    picture.wait_for(state="attached", timeout=240_000)
     before = pixels(page)
-    handle = page.locator(".noUi-handle").last
-    box = handle.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 90, box["y"] + box["height"] / 2, steps=6)
-    page.mouse.up()
+    drag(page, handle, way)
     page.wait_for_function(
         "before => { const all = document.querySelectorAll('img.widget-image');"
         " return all[all.length - 1].src !== before; }",
         arg=before,
         timeout=20_000,
     )
+    picture.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # finer grids may follow
     shots = ROOT / "tests" / "browser" / "screenshots"
     shots.mkdir(exist_ok=True)
-    page.screenshot(path=str(shots / "01_cctm.png"))
-    assert errors == []
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] :text('Error')").count() == 0
+    page.screenshot(path=str(shots / f"{name}.png"))
+    assert problems(page, errors) == []
+
+
+def test_the_surface_of_02_turns_in_the_browser(tmp_path: Path, lab: str, page: Page) -> None:
+    fast_copy("02_ego_flatness", tmp_path, {**FAST, **COARSE})
+    errors = run_all(page, f"{lab}/lab/tree/02_ego_flatness.ipynb?token={TOKEN}")
+    page.locator("img.widget-image").last.wait_for(state="attached", timeout=240_000)
+    page.get_by_role("button", name="3D").click()
+    page.locator(".js-plotly-plot .gl-container canvas, .js-plotly-plot canvas").first.wait_for(timeout=20_000)
+    assert problems(page, errors) == []
+
+
+BROKEN = """
+import ipywidgets
+from landscape_utils.widgets import Panel
+
+def draw(x):
+    if x > 0:
+        raise RuntimeError("broken on purpose")
+    return b""
+
+Panel(draw, {"x": ipywidgets.IntSlider(0, 0, 10, continuous_update=False)}, width=300)
+"""
+
+
+def test_a_broken_panel_says_so_and_would_fail_the_test(tmp_path: Path, lab: str, page: Page) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BROKEN)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "broken.ipynb")
+    errors = run_all(page, f"{lab}/lab/tree/broken.ipynb?token={TOKEN}")
+    page.locator(".noUi-handle").first.wait_for(timeout=60_000)
+    assert problems(page, errors) == []
+    drag(page, 0, 90)
+    page.get_by_text("RuntimeError: broken on purpose").wait_for(timeout=20_000)
+    assert problems(page, errors) == ["RuntimeError: broken on purpose"]
+
+
+def run_all(page: Page, address: str) -> list[str]:
+    """Open a notebook and run all its cells; what goes wrong in the page is put into the list."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    page.wait_for_function("window.jupyterapp !== undefined")
+    # Asked to run before its kernel is there, the notebook would wait for ever.
+    page.wait_for_selector("#jp-main-statusbar >> text=/Python 3.*Idle/", timeout=60_000)
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    return errors
+
+
+def drag(page: Page, handle: int, way: int) -> None:
+    """Take one of the page's slider handles by the mouse, and let it go some pixels further right."""
+    grip = page.locator(".noUi-handle").nth(handle)
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + way, y, steps=6)
+    page.mouse.up()
+
+
+def problems(page: Page, errors: list[str]) -> list[str]:
+    """List all that went wrong: in the page, in a cell, or in a panel's own computation."""
+    cells = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+    stderr = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] :text('Error')")
+    panels = page.locator(".widget-html pre, .jupyter-widgets.widget-html-content pre").all_inner_texts()
+    return [*errors, *cells, *stderr.all_inner_texts(), *dict.fromkeys(panels)]
 
 
 def pixels(page: Page) -> str:

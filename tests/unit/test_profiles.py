@@ -3,10 +3,7 @@ from pathlib import Path
 import pytest
 
 from landscape_utils import profiles
-from landscape_utils.data import Dataset
 from landscape_utils.models import model_names
-from landscape_utils.recipes import RunSpec
-from landscape_utils.training import train
 
 
 @pytest.mark.parametrize("profile", ["quick", "standard", "paper"])
@@ -76,17 +73,6 @@ def test_the_paper_profile_refuses_a_part(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="accept_part=True"):
         profiles.settle("01_cctm", profile="paper").load_data()
     assert profiles.settle("01_cctm", profile="paper", accept_part=True).load_data().train.size == 60
-
-
-def test_estimates_grow_with_the_work_and_know_what_is_done(small: Dataset) -> None:
-    short, long = (RunSpec(dataset="small", model="mlp", epochs=e) for e in (1, 10))
-    assert profiles.estimate(long, small).seconds > profiles.estimate(short, small).seconds > 0
-    cost = profiles.estimate(short, small)
-    # The checkpoints are the weights of 192 x 128 + 128 + 128 x 3 + 3 numbers; initial, best and final.
-    assert cost.disk == 3 * 4 * (192 * 128 + 128 + 128 * 3 + 3)
-    assert not cost.done
-    train(short, data=small, progress=False)
-    assert profiles.estimate(short, small).done
 
 
 def test_folders_follow_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,134 @@
+"""A panel that walks through the interference spaces of any two classes, coarse grids first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from landscape_utils.ego import refine_ego
+from landscape_utils.ego_study import Moved, Pair
+from landscape_utils.plots import to_png
+from landscape_utils.surface_plots import surface_3d, surface_map
+from landscape_utils.widgets import Panel
+
+COARSEST = 3  # points along a direction of the first grid that is shown
+SIGMA_STEPS = 8  # a factor of ten
+OF = "loss of "
+
+Tick = Callable[[int, int], None]
+
+
+def ego_panel(
+    models: Mapping[str, Moved],
+    pairs: Sequence[Pair],
+    *,
+    sigma: float,
+    points: int = 9,
+    known: Mapping[tuple[str, Pair], xr.Dataset] | None = None,
+    model: str | None = None,
+) -> Panel:
+    """Explore interference spaces: pairs in the order of their interference, or any two classes.
+
+    Numbers that are there already are drawn at once; others are computed beside the notebook, a coarse grid first,
+    and kept: going back to them is instant.
+
+    Args:
+        models: with their class gradients, by the name that is shown.
+        pairs: of class names, the most interfering first.
+        sigma: half the window's width at the beginning, in theta.
+        points: along each direction of the finest grid.
+        known: spaces that were computed before, by model and pair.
+        model: which one is shown at the beginning; the first by default.
+
+    Returns:
+        The panel; its controls are `model`, `first`, `second`, `sigma`, `variable` and `view`; `others` holds
+        `pairs`, the slider through the pairs.
+
+    Raises:
+        ValueError: no model, or no pair.
+    """
+    if not models or not pairs:
+        raise ValueError("there is nothing to show; give one model and one pair of classes at least")
+    classes = list(next(iter(models.values())).images.classes or ())
+    exponent = float(np.log10(sigma))
+    controls: dict[str, Any] = {
+        "model": ipywidgets.Dropdown(options=list(models), value=model or next(iter(models)), description="model"),
+        "first": ipywidgets.Dropdown(options=classes, value=pairs[0][0], description="class 1"),
+        "second": ipywidgets.Dropdown(options=classes, value=pairs[0][1], description="class 2"),
+        "sigma": ipywidgets.FloatLogSlider(
+            value=sigma,
+            min=exponent - 2,
+            max=exponent + 2,
+            step=1 / SIGMA_STEPS,
+            description="sigma",
+            readout_format=".2g",
+            continuous_update=False,
+        ),
+        "variable": ipywidgets.Dropdown(
+            options=["mistake rate", "loss", *(OF + name for name in classes)], description="show"
+        ),
+        "view": ipywidgets.ToggleButtons(options=["heat map", "3D"], description="as"),
+    }
+    slider = ipywidgets.SelectionSlider(
+        options=[(f"{i}. {a}-{b}", (a, b)) for i, (a, b) in enumerate(pairs, start=1)],
+        description="pairs",
+        continuous_update=False,
+        layout={"width": "420px"},
+    )
+    memory = {(name, *pair, _rounded(grid.attrs["sigma"])): grid for (name, pair), grid in (known or {}).items()}
+
+    def draw(tick: Tick, model: str, first: str, second: str, sigma: float, variable: str, view: str) -> Iterator[Any]:
+        key = (model, first, second, _rounded(sigma))
+        moved = models[model]
+        for grid in [memory[key]] if key in memory else _computed(moved, (first, second), sigma, points, tick):
+            if grid.sizes["theta1"] == points:
+                memory[key] = grid
+            yield _picture(grid, f"{model}: {variable}", variable, view, points)
+
+    panel = Panel(draw, controls, width=620, others={"pairs": slider}, stepwise=True)
+
+    def follow(change: object) -> None:
+        with panel.one_refresh():
+            controls["first"].value, controls["second"].value = slider.value
+
+    slider.observe(follow, names="value")
+    return panel
+
+
+def _rounded(sigma: float) -> str:
+    return f"{sigma:.6g}"
+
+
+def _computed(model: Moved, pair: Pair, sigma: float, points: int, tick: Tick) -> Iterator[xr.Dataset]:
+    if pair[0] == pair[1]:
+        raise ValueError(f"both classes are {pair[0]}; choose two different ones")
+    grids = refine_ego(
+        model.model, model.images, *pair, sigma=sigma, points=points, gradients=model.pair(pair), progress=tick
+    )
+    for grid in grids:
+        if grid.sizes["theta1"] >= min(COARSEST, points):
+            yield grid
+
+
+def _picture(grid: xr.Dataset, title: str, variable: str, view: str, points: int) -> bytes | dict[str, Any]:
+    if variable.startswith(OF):
+        values = grid["class_loss"].sel({"class": variable.removeprefix(OF)}, drop=True)
+    else:
+        values = grid[variable.replace(" ", "_")]
+    values = values.assign_attrs(first=grid.attrs["first"], second=grid.attrs["second"])
+    size = grid.sizes["theta1"]
+    title += f", {size} x {size} points" + (f" of {points} x {points}" if size < points else "")
+    if view == "3D":
+        return surface_3d(values, title=title)
+    figure = Figure(figsize=(7, 5.6))
+    # Places by hand: a layout engine would take longer than the drawing.
+    ax, bar = figure.add_axes((0.13, 0.11, 0.62, 0.70)), figure.add_axes((0.90, 0.11, 0.025, 0.70))
+    surface_map(values, ax=ax, bar=bar, flat=variable == "mistake rate", walked=True)
+    figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
+    ax.set_title("")
+    return to_png(figure)
