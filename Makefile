@@ -37,6 +37,7 @@ lab: setup
 	$(BIN)/landscape lab
 
 bench: setup
+	$(BIN)/python -m tests.benchmarks.landscape
 	$(BIN)/python -m tests.benchmarks.training
 
 faults: setup

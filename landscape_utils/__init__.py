@@ -1,6 +1,10 @@
 """Notebooks' workhorse: why deep networks generalise, as plain functions over models and tensors."""
 
+from landscape_utils.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from landscape_utils.data import Dataset, Labelled, load_dataset
+from landscape_utils.ego import class_gradients, ego_surface
+from landscape_utils.evaluate import curve, refine, surface
+from landscape_utils.flatness import flat_area
 from landscape_utils.inference import outcomes
 from landscape_utils.interference import (
     agreement,
@@ -21,6 +25,7 @@ from landscape_utils.models import build_model
 from landscape_utils.profiles import settle
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
+from landscape_utils.space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
 from landscape_utils.training import default_device, train
 
 __version__ = "0.1.0"
@@ -37,17 +42,32 @@ __all__ = [
     "by_model",
     "cctm",
     "cctm_of",
+    "class_gradients",
+    "curve",
+    "dance",
+    "dance_events",
+    "dancing_notes",
     "default_device",
+    "ego_surface",
     "error_shares",
+    "flat_area",
+    "flatten",
+    "gaussian_direction",
     "interference_only",
     "interferers",
     "load_dataset",
     "mean_cctm",
+    "normalise",
     "outcomes",
     "permute_labels",
+    "plane_through",
     "recalls",
+    "recalls_by_epoch",
+    "refine",
     "settle",
+    "surface",
     "symmetry",
     "top_cells",
     "train",
+    "trajectory_plane",
 ]

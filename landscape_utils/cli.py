@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="What was computed once and is remembered.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cache, name="cache")
+KINDS = {"runs": "runs", "points": "landscapes", "batch-sizes": "batch sizes"}  # shelves, and what lies on them
 
 
 def main() -> None:
@@ -159,15 +160,17 @@ def cache_list() -> None:
 @cache.command("size")
 def cache_size() -> None:
     """Say how much disk the cache takes."""
-    shelves = store.shelves("runs")
-    print(f"{len(shelves)} runs, {_bytes(sum(map(store.size, shelves)))} in {home()}")
+    for kind, what in KINDS.items():
+        shelves = store.shelves(kind)
+        print(f"{len(shelves):5d} {what}, {_bytes(sum(map(store.size, shelves)))} in {home() / kind}")
 
 
 @cache.command("clear")
 def cache_clear() -> None:
-    """Remove all runs that no process is training."""
-    removed, busy = store.clear("runs")
-    print(f"removed {removed} runs" + (f"; {busy} are being trained and stay" if busy else ""))
+    """Remove all that no process is computing."""
+    for kind, what in KINDS.items():
+        removed, busy = store.clear(kind)
+        print(f"removed {removed} {what}" + (f"; {busy} are being computed and stay" if busy else ""))
 
 
 @app.command()

@@ -48,10 +48,12 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
         ValueError: an unknown class, or unusable data.
     """
     inputs, targets = resident(model, data)
-    wanted = range(_width(model, inputs)) if classes is None else [_index(data, c) for c in classes]
+    width = _width(model, inputs)
+    wanted = range(width) if classes is None else [_index(data, c, width) for c in classes]
     return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in wanted])
 
 
+@torch.enable_grad()
 def _mean_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     tree = shadow(model)
     named = {name: p.detach().requires_grad_() for name, p in tree.named_parameters()}
@@ -60,9 +62,8 @@ def _mean_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     for x, y in zip(inputs.split(batch), targets.split(batch), strict=True):
         if len(y):
             loss = F.cross_entropy(functional_call(tree, named, (x,)), y, reduction="sum")
-            for total, g in zip(
-                totals, torch.autograd.grad(loss, list(named.values()), allow_unused=True), strict=True
-            ):
+            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+            for total, g in zip(totals, gradients, strict=True):
                 if g is not None:
                     total += g
     return torch.cat([total.reshape(-1) for total in totals]) / (len(targets) or torch.nan)
@@ -73,9 +74,9 @@ def _width(model: nn.Module, inputs: Tensor) -> int:
         return int(shadow(model)(inputs[:1]).shape[1])
 
 
-def _index(data: Pairs, which: Which) -> int:
+def _index(data: Pairs, which: Which, width: int) -> int:
     names = data.classes if isinstance(data, Labelled) else None
-    return class_index(names, which) if names is not None else int(which)
+    return class_index(names or [str(c) for c in range(width)], which)
 
 
 def ego_weights(weights: Tensor, gradient: Tensor, alpha: float) -> Tensor:
@@ -104,12 +105,11 @@ def refine_ego(
         raise ValueError(f"sigma is {sigma}; it must be above 0")
     names = [_name(data, c) for c in (first, second)]
     g1, g2 = gradients if gradients is not None else class_gradients(model, data, [first, second])
-    about = {
-        "first": names[0],
-        "second": names[1],
-        "sigma": float(sigma),
-        "cosine": float(F.cosine_similarity(g1, g2, 0)),
-    }
+    for name, g in zip(names, (g1, g2), strict=True):
+        if g.isnan().any():
+            raise ValueError(f"class {name} has no example, or no finite gradient; choose another one")
+    cosine = float(F.cosine_similarity(g1, g2, dim=0))
+    about = {"first": names[0], "second": names[1], "sigma": float(sigma), "cosine": cosine}
     for grid in refine(model, data, -g1, -g2, span=sigma, points=points, **how):
         yield walked(grid.rename(lam1="theta1", lam2="theta2").assign_attrs(about))
 

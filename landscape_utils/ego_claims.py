@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from itertools import permutations as permutations_of
 
 import numpy as np
 import xarray as xr
@@ -20,6 +21,10 @@ from landscape_utils.claims import Judgement, judge
 RECIPES = ("small-lr", "big-lr", "anneal-lr")
 FITTED = 0.9
 COMPASS = 135.0
+MOVED_MORE = (
+    "with anneal-lr, in every architecture, the median rise over the window (mean over seeds) is larger in the second "
+    "pair's space for every class"
+)
 
 
 def accuracy_by_recipe(accuracies: xr.Dataset) -> Judgement:
@@ -32,7 +37,7 @@ def accuracy_by_recipe(accuracies: xr.Dataset) -> Judgement:
         criterion="in every architecture, mean test accuracy over seeds: small-lr < big-lr < anneal-lr",
         measured="; ".join(f"{a}: {_three(means.sel(architecture=a), '{:.1%}')}" for a in _names(means)),
         holds=bool((steps > 0).all()),
-        effect=float(steps.min()),
+        effect=float(gaps.mean()),
         interval=_interval(gaps.values),
         clear=bool((abs(steps) > 0.01).all()),
     )
@@ -50,9 +55,7 @@ def flat_area_by_recipe(claim: str, areas: xr.Dataset, accuracies: xr.Dataset) -
     measured = "; ".join(f"{a}: {_three(means.sel(architecture=a), '{:.2g}')}" for a in _names(means))
     measured += _edges(areas)
     steps = [_votes(areas.sel(recipe=low), areas.sel(recipe=high), what) for low, high in pairwise(RECIPES)]
-    reason = _unfitted(accuracies)
-    if not reason and any((votes["known"] == 0).any() for votes in steps):
-        reason = "areas that are to be compared all reach the window's edge, or are all below a grid cell"
+    reason = _unfitted(accuracies) or _undecided(steps)
     if reason:
         return judge(claim, criterion=criterion, measured=measured, holds=None, reason=reason)
     ratios = _log10(areas[what].sel(recipe=list(RECIPES))).diff("recipe")
@@ -61,9 +64,9 @@ def flat_area_by_recipe(claim: str, areas: xr.Dataset, accuracies: xr.Dataset) -
         criterion=criterion,
         measured=measured,
         holds=all(bool((votes["margin"] > 0).all()) for votes in steps),
-        effect=float(ratios.mean("seed").min()),
+        effect=float(ratios.min("recipe").mean()),
         interval=_interval(ratios.min("recipe").values),
-        clear=all(bool((votes["least"] > 0.05).all()) for votes in steps),
+        clear=all(bool((votes["least"].fillna(1) > 0.05).all()) for votes in steps),
     )
 
 
@@ -83,8 +86,8 @@ def sharper_for_interfering_pair(most: xr.Dataset, least: xr.Dataset, controls: 
     measured = f"mean area {float(a['theta'].mean()):.2g} against {float(b['theta'].mean()):.2g}{beside}"
     measured += _edges(xr.concat([a, b], dim="pair"))
     votes = _votes(a, b, "theta")
-    if (votes["known"] == 0).any():
-        reason = "areas that are to be compared all reach the window's edge, or are all below a grid cell"
+    reason = "the two pairs are one" if a.equals(b) else _undecided([votes])
+    if reason:
         return judge("CI-8", criterion=criterion, measured=measured, holds=None, reason=reason)
     ratio = _log10(a["theta"] / b["theta"]).values.ravel()
     return judge(
@@ -150,27 +153,26 @@ def sharper_yet_better(areas: xr.Dataset, accuracies: xr.Dataset) -> Judgement:
         f"{a}: area {float(area.sel(architecture=a)):.2g}, test {float(accuracy.sel(architecture=a)):.1%}"
         for a in names
     )
-    reason = _unfitted(accuracies.sel(recipe=["small-lr"]))
-    if len(names) < 2:
-        reason = "it takes two architectures"
-    elif not reason and bool(areas["cut_off"].sel(recipe="small-lr").max("seed")[int(area.values.argmin())]):
-        reason = "the smallest flat area reaches its window's edge; widen sigma"
-    if reason:
-        return judge("CI-10", criterion=criterion, measured=measured, holds=None, reason=reason)
+    table = areas.sel(recipe="small-lr").astype(float)
+    cut, coarse = (table[name].max("seed").values > 0 for name in ("cut_off", "unresolved"))
     sharper = [
         (float(np.log10(area[j] / area[i])), float(accuracy[i] - accuracy[j]))
-        for i in range(len(names))
-        for j in range(len(names))
-        if area[i] < area[j]
+        for i, j in permutations_of(range(len(names)), 2)
+        if area[i] < area[j] and not cut[i] and not (coarse[i] and coarse[j])
     ]
-    best = max((gain for _, gain in sharper), default=-np.inf)
+    reason = _unfitted(accuracies.sel(recipe=["small-lr"]))
+    if not reason and not sharper:
+        reason = "it takes two architectures whose flat areas the window holds and the grid resolves"
+    if reason:
+        return judge("CI-10", criterion=criterion, measured=measured, holds=None, reason=reason)
+    best = max(gain for _, gain in sharper)
     return judge(
         "CI-10",
         criterion=criterion,
         measured=measured,
         holds=best > 0,
-        effect=best if np.isfinite(best) else np.nan,
-        clear=bool(sharper) and abs(best) > 0.01 and all(abs(ratio) > 0.05 for ratio, _ in sharper),
+        effect=best,
+        clear=abs(best) > 0.01 and all(abs(ratio) > 0.05 for ratio, _ in sharper),
     )
 
 
@@ -188,14 +190,15 @@ def alike_surfaces(similar: xr.DataArray, rates: xr.DataArray, *, permutations: 
         "pairs of classes above 0, p < 0.05 against renamed classes"
     )
     both = (rates.values + rates.values.T) / 2
-    upper = np.triu(np.isfinite(similar.values), 1)
+    upper = np.triu(np.isfinite(similar.values) & np.isfinite(both), 1)
     if upper.sum() < 6 or np.ptp(both[upper]) == 0:
         reason = "fewer than six pairs of classes have a similarity, or all interfere alike"
         return judge("CI-11", criterion=criterion, measured="-", holds=None, reason=reason)
     rho = _rank_correlation(similar.values[upper], both[upper])
     rng = np.random.default_rng(seed)
     orders = (rng.permutation(len(both)) for _ in range(permutations))
-    null = np.array([_rank_correlation(similar.values[upper], both[np.ix_(o, o)][upper]) for o in orders])
+    alike, known = similar.values[upper], np.nan_to_num(both)
+    null = np.array([_rank_correlation(alike, known[np.ix_(o, o)][upper]) for o in orders])
     p = float((1 + np.sum(null >= rho)) / (1 + permutations))
     return judge(
         "CI-11",
@@ -226,10 +229,10 @@ def own_ascent(spaces: Sequence[xr.Dataset]) -> Judgement:
         "loss in more than half (chance: a quarter)",
         measured=f"own ascent raises it in {np.mean(own):.0%}, partner's descent is the worst end in "
         f"{np.mean(most):.0%} of {len(own)} cases",
-        holds=bool(np.mean(own) > 0.9 and np.mean(most) > 0.5),
+        holds=_most_hold(sum(own), sum(most), len(own)),
         effect=float(np.mean(most)),
         interval=_wilson(int(np.sum(most)), len(most)),
-        clear=abs(float(np.mean(most)) - 0.5) > 1.5 / len(most) and abs(float(np.mean(own)) - 0.9) > 1 / len(own),
+        clear=len({_most_hold(min(sum(own) + i, len(own)), sum(most) + i, len(own)) for i in (-1, 0, 1)}) == 1,
     )
 
 
@@ -252,12 +255,13 @@ def moved_more_by_second(rises: Mapping[str, xr.DataArray]) -> Judgement:
             models trained with anneal-lr.
     """
     most, second = (rises[name].mean("seed") for name in ("most", "second"))
+    if most.equals(second):
+        return judge("CI-19", criterion=MOVED_MORE, measured="-", holds=None, reason="the two pairs are one")
     more = second > most
     share = more.mean("class")
     return judge(
         "CI-19",
-        criterion="with anneal-lr, in every architecture, the median rise over the window (mean over seeds) is larger "
-        "in the second pair's space for every class",
+        criterion=MOVED_MORE,
         measured=f"larger for {int(more.sum())} of {more.size} classes by architecture; mean rise "
         f"{float(second.mean()):.2g} against {float(most.mean()):.2g} nats",
         holds=bool(more.all()),
@@ -267,6 +271,10 @@ def moved_more_by_second(rises: Mapping[str, xr.DataArray]) -> Judgement:
 
 
 # --- small things ----------------------------------------------------------------------------------------------
+
+
+def _most_hold(own: int, most: int, of: int) -> bool:
+    return own > 0.9 * of and most > 0.5 * of
 
 
 def _axis_ends(grid: xr.Dataset, mine: int) -> dict[str, float]:
@@ -286,6 +294,14 @@ def _axis_ends(grid: xr.Dataset, mine: int) -> dict[str, float]:
 
 def _log10(values: xr.DataArray) -> xr.DataArray:
     return values.copy(data=np.log10(values.values))
+
+
+def _undecided(steps: Sequence[xr.Dataset]) -> str:
+    """Say that nothing decides the claim, unless something that is decided refutes it already."""
+    refuted = any(bool(((votes["known"] > 0) & (votes["margin"] <= 0)).any()) for votes in steps)
+    if refuted or not any(bool((votes["known"] == 0).any()) for votes in steps):
+        return ""
+    return "areas that are to be compared all reach the window's edge, or are all below a grid cell"
 
 
 def _names(array: xr.DataArray) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from landscape_utils.ego import refine_ego
 from landscape_utils.ego_study import Moved, Pair
 from landscape_utils.plots import to_png
-from landscape_utils.surface_plots import surface_3d, surface_map
+from landscape_utils.surface_plots import named, surface_3d, surface_map
 from landscape_utils.widgets import Panel
 
 COARSEST = 3  # points along a direction of the first grid that is shown
@@ -120,14 +120,14 @@ def _picture(grid: xr.Dataset, title: str, variable: str, view: str, points: int
         values = grid["class_loss"].sel({"class": variable.removeprefix(OF)}, drop=True)
     else:
         values = grid[variable.replace(" ", "_")]
-    values = values.assign_attrs(first=grid.attrs["first"], second=grid.attrs["second"])
+    values = named(values, grid)
     size = grid.sizes["theta1"]
     title += f", {size} x {size} points" + (f" of {points} x {points}" if size < points else "")
     if view == "3D":
         return surface_3d(values, title=title)
     figure = Figure(figsize=(7, 5.6))
     # Places by hand: a layout engine would take longer than the drawing.
-    ax, bar = figure.add_axes((0.13, 0.11, 0.62, 0.70)), figure.add_axes((0.90, 0.11, 0.025, 0.70))
+    ax, bar = figure.add_axes((0.12, 0.11, 0.58, 0.70)), figure.add_axes((0.85, 0.11, 0.025, 0.70))
     surface_map(values, ax=ax, bar=bar, flat=variable == "mistake rate", walked=True)
     figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
     ax.set_title("")

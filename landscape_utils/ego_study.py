@@ -90,22 +90,6 @@ def gathered(rows: Mapping[Member, xr.Dataset]) -> xr.Dataset:
     return whole.sel(order)
 
 
-def three_pairs(rates: xr.DataArray) -> list[Pair]:
-    """Choose the most interfering pair of classes, the next one without a class of it, and the least interfering.
-
-    Pairs are ordered by their share of all errors. The last shares no class with the other two where there are
-    classes enough; among equals it is the last in the order of the classes.
-
-    Args:
-        rates: CCTM with the coordinate `examples`.
-    """
-    pairs = ordered_pairs(rates)
-    chosen = [pairs[0]]
-    chosen.append(next((p for p in pairs[1:] if not set(p) & set(chosen[0])), pairs[-1]))
-    used = {name for pair in chosen for name in pair}
-    return [*chosen, next((p for p in reversed(pairs) if not set(p) & used), pairs[-1])]
-
-
 def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pair]:
     """Read pairs written as first-second.
 
@@ -120,10 +104,22 @@ def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pai
 
 
 def chosen_pairs(rates: xr.DataArray, given: Sequence[Pair]) -> list[Pair]:
-    """Take the pairs that were given, and as many of `three_pairs` as are missing, without repeating one."""
-    asked = {name for pair in given for name in pair}
-    rest = [pair for pair in three_pairs(rates)[len(given) :] if not set(pair) & asked]
-    return [*given, *rest, *three_pairs(rates)][:3]
+    """Choose the most interfering pair of classes, the next one, and the least interfering; given ones come first.
+
+    Pairs are ordered by their share of all errors. None shares a class with those before it where there are classes
+    enough; with fewer than three pairs of classes one is repeated.
+
+    Args:
+        rates: CCTM with the coordinate `examples`.
+        given: up to three pairs that take the first places, whatever their interference.
+    """
+    chosen, order = list(given), ordered_pairs(rates)
+    while len(chosen) < 3:
+        used = {name for pair in chosen for name in pair}
+        apart = [pair for pair in order if not set(pair) & used]
+        others = apart or [pair for pair in order if set(pair) not in [set(p) for p in chosen]] or order
+        chosen.append(others[-1] if len(chosen) == 2 else others[0])
+    return chosen[:3]
 
 
 def ordered_pairs(rates: xr.DataArray) -> list[Pair]:
@@ -235,10 +231,10 @@ def numbers(spaces: Mapping[tuple[Member, Pair], xr.Dataset]) -> xr.Dataset:
     """Stack spaces of different windows for saving: mistake rate and loss over (space, row, column), and thetas."""
     stacked = []
     for (member, pair), grid in spaces.items():
-        plain = grid[["mistake_rate", "loss"]].reset_index(["theta1", "theta2"]).drop_attrs()
-        plain = plain.drop_vars(["walked1", "walked2", "class", "examples"], errors="ignore")
-        plain = plain.reset_coords().rename_dims(theta1="row", theta2="column")
-        stacked.append(plain.expand_dims(space=[f"{'-'.join(pair)}, {', '.join(map(str, member))}"]))
+        data = {name: (("row", "column"), grid[name].values) for name in ("mistake_rate", "loss")}
+        thetas = {"theta1": ("row", grid["theta1"].values), "theta2": ("column", grid["theta2"].values)}
+        label = f"{'-'.join(pair)}, {', '.join(map(str, member))}"
+        stacked.append(xr.Dataset({**data, **thetas}).expand_dims(space=[label]))
     return xr.concat(stacked, dim="space")
 
 
@@ -258,7 +254,7 @@ def mean_similarity(spaces: Iterable[xr.Dataset]) -> xr.DataArray:
 
 
 def cut_sharpness(
-    models: Mapping[Member, Moved], pair: Pair, angles: Sequence[float], *, reach: float, random: int = 6
+    models: Mapping[Member, Moved], pair: Pair, angles: Sequence[float], *, reach: float, random: int = 4
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Measure the sharpness of cuts through every model's minimum, all of the same length.
 
@@ -275,8 +271,8 @@ def cut_sharpness(
     plane, other = {}, {}
     for member, one in models.items():
         how: Options = {"progress": False}
-        within = cuts(one.model, one.images, *one.pair(pair), angles, reach=reach, **how)
-        anywhere = random_cuts(one.model, one.images, count=random, seed=member.seed, reach=reach, **how)
+        within = cuts(one.model, one.images, *one.pair(pair), angles, reach=reach, points=7, **how)
+        anywhere = random_cuts(one.model, one.images, count=random, seed=member.seed, reach=reach, points=7, **how)
         plane[member], other[member] = sharpness(within).to_dataset(), sharpness(anywhere).to_dataset()
     return tuple(gathered(rows)["sharpness"].isel(recipe=0, drop=True) for rows in (plane, other))  # type: ignore[return-value]
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from landscape_utils import store
 from landscape_utils.first_layer import FirstLayer
 from landscape_utils.inference import Pairs, check_logits, device_of
-from landscape_utils.shadow import install, own_statistics, pack, shadow
+from landscape_utils.shadow import averaging_statistics, install, pack, shadow
 
 Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
@@ -67,12 +67,13 @@ class Engine:
             ValueError: as `check_logits` and `space.split` do.
         """
         self.device = device_of(model)
+        self._adder = "cpu" if self.device.type == "mps" else self.device.type  # MPS has no float64
         self._half = precision == "bf16"
         self._model = shadow(model)
         self._vectors = [pack(v.to(self.device), model) for v in (origin, *directions)]
         self._weights = self._vectors[0].clone()
         install(self._model, model, self._weights)
-        self._norms = own_statistics(self._model) if bn == "update" else []
+        self._norms = averaging_statistics(self._model) if bn == "update" else []
         if self._norms:  # batches of one class each would be normalised among themselves
             order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0)).to(inputs.device)
             inputs, targets = inputs[order], targets[order]
@@ -99,10 +100,12 @@ class Engine:
             self._update_norms()
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)
-        losses = F.cross_entropy(self._logits.float() if self._half else self._logits, self._targets, reduction="none")
-        right = (self._logits.argmax(1) == self._targets).double().masked_fill_(losses.isnan(), torch.nan)
-        loss_sums = torch.bincount(self._targets, losses.double(), self.classes)
-        return Sums(loss_sums.cpu(), torch.bincount(self._targets, right, self.classes).cpu())
+        logits = self._logits.float() if self._half else self._logits
+        losses, hits = F.cross_entropy(logits, self._targets, reduction="none"), logits.argmax(1) == self._targets
+        targets, losses, hits = (t.to(self._adder) for t in (self._targets, losses, hits))
+        right = hits.double().masked_fill_(losses.isnan(), torch.nan)
+        loss_sums = torch.bincount(targets, losses.double(), self.classes)
+        return Sums(loss_sums.cpu(), torch.bincount(targets, right, self.classes).cpu())
 
     def _place(self, coordinates: Sequence[float]) -> None:
         """Move the weights to a point."""
@@ -128,8 +131,8 @@ class Engine:
         for module in self._norms:
             module.reset_running_stats()
             module.train()
-        for part in _slices(len(self._targets), NORM_BATCH):
-            self._forward(part)
+        for part in torch.arange(len(self._targets)).tensor_split(-(-len(self._targets) // NORM_BATCH)):
+            self._forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
         for module in self._norms:
             module.eval()
 

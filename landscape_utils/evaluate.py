@@ -6,7 +6,7 @@ data, so that an interrupted or refined grid computes only what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from landscape_utils import points as kept_points
 from landscape_utils import space
 from landscape_utils.data import Labelled
-from landscape_utils.engine import Engine, Precision, Statistics, resident
+from landscape_utils.engine import Engine, Precision, Statistics, Sums, resident
 from landscape_utils.errors import unknown
 from landscape_utils.grids import Axes, grid_axis, levels_of
 from landscape_utils.inference import Pairs, check_logits
@@ -32,6 +32,7 @@ from landscape_utils.shadow import probe
 from landscape_utils.space import Normalisation
 
 Progress = bool | Callable[[int, int], None]
+Known = Mapping[kept_points.Name, Sums]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
 
 PROBED = 16  # examples by whose logits a model is known again
@@ -170,8 +171,19 @@ class _Landscape:
 
     @cached_property
     def logits(self) -> Tensor:
-        """Answer the first few examples: tells the number of classes, and whether the model is still the same."""
-        return probe(self.model, self.inputs[:PROBED]).cpu()
+        """Answer a few examples, at the origin and a little off it: tells whether the model is still the same."""
+        aside = self.origin.clone()
+        for direction in self.directions:
+            norm = direction.norm()
+            aside += direction * torch.where(norm > 0, 0.01 * self.origin.norm() / norm, 0.0)
+        parts = [probe(self.model, self.inputs[:PROBED], point).cpu() for point in (self.origin, aside)]
+        return torch.cat(parts)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Name the landscape on disk; None where nothing is kept."""
+        tensors = [self.inputs, self.targets, self.origin, *self.directions]
+        return kept_points.fingerprint(self.model, tensors, self.settings) if self.cache else None
 
     @cached_property
     def engine(self) -> Engine:
@@ -181,9 +193,7 @@ class _Landscape:
 
     def finished(self) -> AbstractContextManager[Finished]:
         """Open the points that are kept."""
-        tensors = [self.inputs, self.targets, self.origin, *self.directions]
-        fingerprint = kept_points.fingerprint(self.model, tensors, self.settings) if self.cache else None
-        return kept_points.kept(fingerprint, self.logits)
+        return kept_points.kept(self.fingerprint, self.logits)
 
 
 def _refined(
@@ -196,33 +206,41 @@ def _refined(
     classes = _class_names(named, landscape.logits.shape[1])
     examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
     about = _attributes(landscape, how)
-    every = list(product(*axes.values()))
+    every, levels = list(product(*axes.values())), levels_of(axes)
     with landscape.finished() as finished:
-        missing = set(map(kept_points.name, every)) - finished.keys()
-        with _ticking(how.get("progress", True), len(missing)) as tick:
-            for part in (levels := levels_of(axes)):
+        known = dict(finished)
+    with _ticking(how.get("progress", True), len(set(map(kept_points.name, every)) - known.keys())) as tick:
+        for part in levels:
+            # The landscape is ours alone only while a level is computed: a caller may stop looking at any grid.
+            with landscape.finished() as finished:
+                finished.update(known)
                 for point in product(*part.values()):
                     if kept_points.name(point) not in finished:
                         finished.add(point, landscape.engine.at(point))
                         tick()
-                if part is levels[-1] and landscape.settings["precision"] == "bf16":
-                    about |= _bf16_errors(landscape, finished, every)
-                yield _dataset(finished, part, classes, examples, about)
+                known = dict(finished)
+            if part is levels[-1] and landscape.settings["precision"] == "bf16":
+                about |= _bf16_errors(landscape, known, every)
+            yield _dataset(known, part, classes, examples, about)
 
 
 def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: Options) -> _Landscape:
+    for name in how:
+        if name not in Options.__annotations__:
+            raise unknown("option", name, Options.__annotations__)
     settings: dict[str, Any] = {"bn": how.get("bn", "keep"), "precision": how.get("precision", "float32")}
     for option, valid in (("bn", ("keep", "update")), ("precision", ("float32", "bf16"))):
         if settings[option] not in valid:
             raise unknown(option, settings[option], valid)
     inputs, targets = resident(model, data)
     ignore, origin = how.get("leave_out_1d", False), how.get("origin")
-    scaled = [space.normalise(d, model, how.get("normalisation"), leave_out_1d=ignore) for d in directions]
-    start = space.flatten(model) if origin is None else origin
+    start = space.flatten(model) if origin is None else origin.to(inputs.device)
+    normal = how.get("normalisation")
+    scaled = [space.normalise(d, model, normal, leave_out_1d=ignore, weights=start) for d in directions]
     return _Landscape(model, inputs, targets, start, scaled, settings, how.get("cache", True))
 
 
-def _bf16_errors(landscape: _Landscape, finished: Finished, every: list[tuple[float, ...]]) -> dict[str, float]:
+def _bf16_errors(landscape: _Landscape, finished: Known, every: list[tuple[float, ...]]) -> dict[str, float]:
     """Measure a few points in float32 too, and give the largest differences."""
     chosen = [every[i] for i in sorted(set(np.linspace(0, len(every) - 1, CHECKED).round().astype(int)))]
     exact = replace(landscape, settings={**landscape.settings, "precision": "float32"})
@@ -232,13 +250,20 @@ def _bf16_errors(landscape: _Landscape, finished: Finished, every: list[tuple[fl
             if kept_points.name(point) not in kept:
                 kept.add(point, exact.engine.at(point))
             full, half = kept[kept_points.name(point)], finished[kept_points.name(point)]
-            loss.append(abs(float(half.loss.sum() / full.loss.sum()) - 1))
-            mistakes.append(abs(float(half.right.sum() - full.right.sum())) / len(landscape.targets))
+            loss.append(_difference(float(half.loss.sum()), float(full.loss.sum()), float(full.loss.sum())))
+            mistakes.append(_difference(float(half.right.sum()), float(full.right.sum()), len(landscape.targets)))
     return {
         "bf16_points_checked": len(chosen),
-        "bf16_relative_loss_error": float(np.nanmax(loss)),
-        "bf16_mistake_rate_error": float(np.nanmax(mistakes)),
+        # Where one of the two is NaN they differ by more than any number; where both are, they agree.
+        "bf16_relative_loss_error": float(np.max(loss)),
+        "bf16_mistake_rate_error": float(np.max(mistakes)),
     }
+
+
+def _difference(half: float, full: float, scale: float) -> float:
+    if half == full or (np.isnan(half) and np.isnan(full)):
+        return 0.0
+    return abs(half - full) / scale if np.isfinite([half, full]).all() and scale else np.inf
 
 
 def _class_names(given: Sequence[str] | None, width: int) -> list[str]:
@@ -280,7 +305,11 @@ def _attributes(landscape: _Landscape, how: Options) -> dict[str, Any]:
 
 
 def _dataset(
-    finished: Finished, axes: Axes, classes: list[str], examples: NDArray[np.int64], about: dict[str, Any]
+    finished: Known,
+    axes: Axes,
+    classes: list[str],
+    examples: NDArray[np.int64],
+    about: dict[str, Any],
 ) -> xr.Dataset:
     """Gather a grid's totals into means."""
     shape = tuple(len(axis) for axis in axes.values())

@@ -55,15 +55,16 @@ class FirstLayer(nn.Module):
             terms = [
                 F.linear(x, parts[places[f"{name}.weight"]], bias) for parts, bias in zip(weights, biases, strict=True)
             ]
-        first = cls(terms)
-        tree.set_submodule(name, first)
-        return first
+            first = cls(terms)
+            return first if _takes_its_place(first, tree, name, inputs[:2]) else None
 
 
 def _first_linear(tree: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | None:
     """Find a Linear layer, run once and alone in its weights, on rows that no parameter has touched."""
     calls: list[tuple[str, nn.Linear, Any]] = []
-    linear = {name: m for name, m in tree.named_modules() if name and type(m) is nn.Linear}
+    own = dict(tree.named_parameters())
+    linear = {name: m for name, m in tree.named_modules() if type(m) is nn.Linear}
+    linear = {name: m for name, m in linear.items() if name and f"{name}.weight" in own and not _hooks(m)}
     handles = [
         m.register_forward_pre_hook(lambda module, args, name=name: calls.append((name, module, args[0])))
         for name, m in linear.items()
@@ -79,6 +80,26 @@ def _first_linear(tree: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | No
     name, layer, x = calls[0]
     once = [called for called, _, _ in calls].count(name) == 1
     return (name, layer) if once and x.shape == (len(inputs), layer.in_features) and not x.requires_grad else None
+
+
+def _hooks(module: nn.Module) -> bool:
+    """Tell whether the user hangs on to what goes through a module."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _takes_its_place(first: FirstLayer, tree: nn.Module, name: str, inputs: Tensor) -> bool:
+    """Put a layer's stand-in into the tree, unless the network then answers otherwise or asks for its weights."""
+    layer, expected = tree.get_submodule(name), tree(inputs)
+    tree.set_submodule(name, first)
+    first.part = slice(0, len(inputs))
+    scale = float(expected.abs().max())
+    try:
+        same = torch.allclose(tree(inputs), expected, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)
+    except AttributeError:
+        same = False
+    if not same:
+        tree.set_submodule(name, layer)
+    return same
 
 
 @contextmanager

@@ -32,8 +32,9 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
 
     Returns:
         Dataset of numbers: `theta` (area in theta^2), `walked` (the same in squares of the relative distance
-        walked, theta |g| / |w|, per axis), `share` of the window, `cut_off`, true where the flat area reaches the
-        window's edge, so that all three are lower bounds, and `unresolved`, true where it is less than a grid cell.
+        walked along each axis, theta |g| / |w|, whatever their angle), `share` of the window, `cut_off`, true where
+        the flat area reaches the window's edge, so that all three are lower bounds, and `unresolved`, true where it
+        is less than a grid cell.
 
     Raises:
         ValueError: the grid has no centre.
@@ -138,6 +139,7 @@ def sharpness(cut: xr.Dataset) -> xr.DataArray:
 def class_rises(space_: xr.Dataset) -> xr.DataArray:
     """Give the median over the window of each class's loss above the centre's, in nats; shape (class,)."""
     losses = space_["class_loss"]
+    losses = losses.fillna(np.inf).where(losses.notnull().any(["theta1", "theta2"]))  # what diverged rose most
     return (losses.median(["theta1", "theta2"]) - losses.sel(theta1=0, theta2=0, drop=True)).rename("rise")
 
 
@@ -147,8 +149,9 @@ def surface_similarity(space_: xr.Dataset) -> xr.DataArray:
     Grid points at which a class's loss is NaN are left out; an infinite loss is the highest rank.
     """
     stacked = space_["class_loss"].stack(point=("theta1", "theta2")).transpose("point", "class").values
-    stacked = stacked[~np.isnan(stacked).any(1)]
+    present = ~np.isnan(stacked).all(0)  # a class without examples has no surface
+    stacked = stacked[~np.isnan(stacked[:, present]).any(1)]
     names = space_["class"].values
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant surface has no rank: NaN
-        similar = np.corrcoef(stats.rankdata(stacked, axis=0), rowvar=False)
+        similar = np.corrcoef(stats.rankdata(stacked, axis=0, nan_policy="omit"), rowvar=False)
     return xr.DataArray(similar, dims=("class", "other"), coords={"class": names, "other": names}, name="similarity")

@@ -27,9 +27,9 @@ def name(point: Sequence[float]) -> Name:
 def fingerprint(model: nn.Module, tensors: Sequence[Tensor], settings: Mapping[str, str]) -> str:
     """Name what decides a landscape: the model's tensors and modules, data, origin, directions and settings."""
     hashed = hashlib.sha256()
-    for tensor in (*model.state_dict().values(), *tensors):
+    for tensor in (*model.parameters(), *model.buffers(), *tensors):
         hashed.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     what = {"format": FORMAT, "tensors": hashed.hexdigest(), "model": repr(model), "device": tensors[0].device.type}
     return store.digest({**what, **settings})
 
@@ -43,7 +43,7 @@ class Finished(dict[Name, Sums]):
         self._which, self._logits = which, logits
         self._saved_at, self._save_cost, self._unsaved = time.monotonic(), 0.0, False
         kept = which.get_tensors("points") if which is not None else None
-        if kept is None or not torch.allclose(kept["probe"], logits.double(), rtol=1e-3, atol=1e-3, equal_nan=True):
+        if kept is None or not _same(kept["probe"], logits.double(), 1e-9 if logits.dtype == torch.float64 else 1e-4):
             return
         for point, loss, right in zip(kept["coordinates"], kept["loss"], kept["right"], strict=True):
             self[name(point.tolist())] = Sums(loss, right)
@@ -69,6 +69,14 @@ class Finished(dict[Name, Sums]):
         self._which.put_tensors("points", tensors)
         self._saved_at, self._unsaved = time.monotonic(), False
         self._save_cost = self._saved_at - begun
+
+
+def _same(before: Tensor, now: Tensor, tolerance: float) -> bool:
+    """Compare logits by their own scale."""
+    if before.shape != now.shape:
+        return False
+    scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
+    return torch.allclose(before, now, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 @contextmanager

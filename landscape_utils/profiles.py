@@ -272,6 +272,8 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
         if name not in known:
             raise unknown(f"parameter of {notebook}", name, [*known, *own])
     chosen = {**table, **given, "own": own}
+    if chosen["dataset"] != table["dataset"] and "difficulty" not in given:
+        chosen.pop("difficulty", None)  # it belongs to the profile's own drawn letters
     for name in ("architectures", "recipes", "seeds"):
         if not chosen[name] or len(set(chosen[name])) < len(chosen[name]):
             raise ValueError(f"{name} is {chosen[name]}; give one at least, and each once")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import space
@@ -18,8 +19,10 @@ ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
 
 
 def shadow(model: nn.Module) -> nn.Module:
-    """Copy the module tree, in evaluation mode, and none of its tensors."""
-    shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    """Copy the module tree, in evaluation mode, with buffers of its own and the caller's parameters."""
+    shared: dict[int, Any] = {id(p): p for p in model.parameters()}
+    for module in model.modules():  # activations that a module keeps are nobody's to copy; buffers are, for some count
+        shared |= {id(t): t for t in vars(module).values() if isinstance(t, Tensor)}
     return copy.deepcopy(model, shared).eval()
 
 
@@ -64,18 +67,18 @@ def install(tree: nn.Module, model: nn.Module, weights: Tensor) -> None:
             setattr(module, name, own[id(p)])
 
 
-def own_statistics(tree: nn.Module) -> list[_BatchNorm]:
-    """Give the shadow's BatchNorm layers running statistics of their own, averaged with equal weights."""
+def averaging_statistics(tree: nn.Module) -> list[_BatchNorm]:
+    """Let the BatchNorm layers of a tree average their statistics with equal weights, and list them."""
     norms = [m for m in tree.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for module in norms:
         module.momentum = None
-        for name, buffer in module.named_buffers(recurse=False):
-            setattr(module, name, buffer.clone())
     return norms
 
 
 @torch.inference_mode()
-def probe(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Give a model's logits (n, C) for a few inputs, in evaluation mode, without touching it."""
-    logits: Tensor = shadow(model)(inputs)
+def probe(model: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
+    """Give a model's logits (n, C) for a few inputs at other weights (P,), in evaluation mode, without touching it."""
+    names = [name for name, _ in model.named_parameters()]
+    moved = dict(zip(names, space.split(weights, model), strict=True))
+    logits: Tensor = functional_call(shadow(model), moved, (inputs,))
     return logits

@@ -66,6 +66,7 @@ def normalise(
     *,
     leave_out_1d: bool = False,
     orthogonal_to: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Scale a direction to the weights' norm: as a whole, layer by layer, or filter by filter.
 
@@ -81,25 +82,27 @@ def normalise(
         orthogonal_to: make the result orthogonal to this direction, shape (P,). Orthogonality is made inside every
             group, so that the scaling keeps it; in a group of one number, where nothing is orthogonal, the entry
             becomes zero.
+        weights: whose norms are taken instead of the model's, shape (P,).
 
     Raises:
         ValueError: an unknown normalisation, or a direction of another shape.
     """
     if how is not None and how not in NORMALISATIONS:
         raise unknown("normalisation", how, NORMALISATIONS)
-    weights = [p.detach() for p in model.parameters()]
-    kept = [p.ndim > 1 or not leave_out_1d for p in weights]
+    shaped = [p.detach() for p in model.parameters()] if weights is None else split(weights, model)
+    kept = [p.ndim > 1 or not leave_out_1d for p in shaped]
+    direction = direction.to(shaped[0].device)
 
     def masked(tensors: Sequence[Tensor]) -> list[Tensor]:
         return [t if keep else torch.zeros_like(t) for t, keep in zip(tensors, kept, strict=True)]
 
-    d, w = masked(split(direction, model)), masked(weights)
-    o = None if orthogonal_to is None else masked(split(orthogonal_to, model))
+    d, w = masked(split(direction, model)), masked(shaped)
+    o = None if orthogonal_to is None else masked(split(orthogonal_to.to(direction), model))
     if how is None or how == "global":
         whole = [torch.cat([t.reshape(-1) for t in parts]) for parts in (d, w, o) if parts is not None]
         return _scaled(whole[0], whole[1], whole[2] if o else None, 1, how).reshape(-1)
     parts = []
-    for i, p in enumerate(weights):
+    for i, p in enumerate(shaped):
         groups = len(p) if how == "filter" and p.ndim > 1 else 1
         parts.append(_scaled(d[i], w[i], None if o is None else o[i], groups, how).reshape(-1))
     return torch.cat(parts)
@@ -107,12 +110,13 @@ def normalise(
 
 def _scaled(d: Tensor, w: Tensor, o: Tensor | None, groups: int, how: Normalisation) -> Tensor:
     """Make one tensor's groups orthogonal to those of `o`, then give them the norms of the weights'."""
-    rows = d.reshape(groups, -1).double()
+    exact = torch.float32 if d.device.type == "mps" else torch.float64  # MPS has no float64
+    rows = d.reshape(groups, -1).to(exact)
     if o is not None:
-        rows = _perpendicular(rows, o.reshape(groups, -1).double())
+        rows = _perpendicular(rows, o.reshape(groups, -1).to(exact))
     if how is not None:
         norm = rows.norm(dim=1, keepdim=True)
-        wanted = w.reshape(groups, -1).double().norm(dim=1, keepdim=True)
+        wanted = w.reshape(groups, -1).to(exact).norm(dim=1, keepdim=True)
         rows = rows * torch.where(norm > 0, wanted / norm, 0.0)
     return rows.to(d.dtype)
 

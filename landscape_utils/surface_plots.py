@@ -51,7 +51,7 @@ def surface_map(
     norm = norm or _range([z])
     ax.pcolormesh(x, y, z, cmap=SURFACE, norm=norm, shading="nearest")
     ax.plot([0], [0], marker="+", color="white", ms=9, mew=2)
-    centre = z[len(y) // 2, len(x) // 2]
+    centre = float(np.ma.filled(z[np.ix_(y == 0, x == 0)], np.nan).sum()) if 0 in x and 0 in y else np.nan
     if flat and min(z.shape) > 1 and np.isfinite(centre) and z.min() < centre + FLAT < z.max():
         ax.contour(x, y, z, levels=[centre + FLAT], colors="white", linewidths=1.5, linestyles="--")
     ax.set(xlabel=_axis_label(values, 1, xdim), ylabel=_axis_label(values, 2, ydim))
@@ -91,7 +91,8 @@ def surface_grid(
             if column not in cells:
                 ax.axis("off")
                 continue
-            surface_map(cells[column][variable], ax=ax, norm=norm, flat=variable == "mistake_rate", bar=False)
+            values = named(cells[column][variable], cells[column])
+            surface_map(values, ax=ax, norm=norm, flat=variable == "mistake_rate", bar=False)
             ax.set_title("\n".join(filter(None, (f"{row}, {column}", ax.get_title()))), fontsize=10)
     _scale(figure, norm, list(axes.ravel()), variable)
     return figure
@@ -111,7 +112,7 @@ def class_surfaces(space: xr.Dataset) -> Figure:
     for ax in axes.ravel()[len(names) :]:
         ax.axis("off")
     for ax, name in zip(axes.ravel(), names, strict=False):
-        surface_map(losses[name], ax=ax, norm=norm, bar=False)
+        surface_map(named(losses[name], space), ax=ax, norm=norm, bar=False)
         own = name in (space.attrs["first"], space.attrs["second"])
         ax.set_title(f"loss of {name}" + (" (own space)" if own else ""), fontsize=10)
         ax.label_outer()
@@ -261,6 +262,11 @@ def _row(count: int) -> Sequence[Axes]:
     size = (4.4 * count, 3.6)
     axes: Sequence[Axes] = plt.subplots(1, count, figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
     return axes
+
+
+def named(values: xr.DataArray, space: xr.Dataset) -> xr.DataArray:
+    """Let a surface carry the names of its space's two classes, for the axes."""
+    return values.assign_attrs({k: space.attrs[k] for k in ("first", "second") if k in space.attrs})
 
 
 def _masked(values: xr.DataArray) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:

@@ -95,6 +95,12 @@ class Panel(ipywidgets.VBox):
             self._held = False
         self.refresh()
 
+    def close(self) -> None:
+        """Take the panel away, and stop what it computes."""
+        self._turn += 1
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        super().close()
+
     def wait(self) -> None:
         """Wait until the picture that was asked for last is complete."""
         if self._latest is not None:
@@ -134,8 +140,10 @@ class Panel(ipywidgets.VBox):
 
     def _complain(self, turn: int, error: Exception) -> None:
         if turn == self._turn:
+            error = error.with_traceback(None)  # it would keep the computation's tensors
             self.error, self.image.layout.display, self.turning.outputs = error, "none", ()
-            self.message.value = f"<pre style='color:#b00'>{type(error).__name__}: {escape(str(error), quote=False)}</pre>"
+            text = escape(f"{type(error).__name__}: {error}", quote=False)
+            self.message.value = f"<pre style='color:#b00'>{text}</pre>"
 
 
 def cctm_panel(

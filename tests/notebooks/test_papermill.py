@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 import xarray as xr
 
 from tests.conftest import REAL, needs_cifar10
@@ -19,8 +20,8 @@ def landscape(*words: object, environment: dict[str, str]) -> subprocess.Complet
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def verdicts(out: Path) -> dict[str, str]:
-    content = json.loads((out / "01_cctm.claims.json").read_text())
+def verdicts(out: Path, notebook: str = "01_cctm") -> dict[str, str]:
+    content = json.loads((out / f"{notebook}.claims.json").read_text())
     return {claim["id"]: claim["verdict"] for claim in content["claims"]}
 
 
@@ -40,6 +41,40 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
     assert not [o for c in executed.cells for o in c.get("outputs", []) if o.output_type == "error"]
     for place in (out / "01_cctm.ipynb", figures, out / "01_cctm.claims.json"):
         assert str(place) in result.stdout
+
+
+SMALLEST = ("-p", "seeds=0", "-p", "images=100", "-p", "points=5", "-p", "fine_points=5")
+PARTS = {
+    "02_ego_flatness": (
+        ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
+        {"accuracies", "recipes", "areas", "pairs", "cuts", "class-losses", "similarity", "rises"},
+        {*(f"CI-{i}" for i in (6, 7, 8, 9, 10, 11, 12, 13, 19)), "CI-7d"},
+    ),
+    "03_label_dancing": (
+        FAST,
+        {"dance", "pair-correlations", "cell-correlations", "notes", "partners"},
+        {f"CI-{i}" for i in range(14, 19)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_other_notebooks_run_with_fast_parameters(
+    name: str, tmp_path: Path, notebook_environment: dict[str, str]
+) -> None:
+    words, pictures, claims = PARTS[name]
+    figures = tmp_path / "pictures"
+    result = landscape("run", name, *words, "--out", tmp_path, "--figures", figures, environment=notebook_environment)
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in figures.iterdir()} == {f"{name}-{picture}.png" for picture in pictures}
+    assert set(verdicts(tmp_path, name)) == claims
+    assert {p.name for p in tmp_path.glob("*.nc")} == {f"{name}-{picture}.nc" for picture in pictures}
+
+
+def test_a_parameter_that_would_fail_late_is_refused_at_once(notebook_environment: dict[str, str]) -> None:
+    result = landscape("run", "02_ego_flatness", "-p", "points=8", environment=notebook_environment)
+    assert result.returncode == 2
+    assert "points is 8; it must be odd" in result.stderr
 
 
 def test_a_failing_cell_ends_with_code_1_and_names_it(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
@@ -73,3 +108,17 @@ def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
     }
     assert set(sorted(cells, key=lambda cell: -cells[cell])[:2]) == {("cat", "dog"), ("dog", "cat")}
     assert verdicts(tmp_path)["CI-1"] == "reproduced"
+
+
+@needs_cifar10
+def test_real_cifar10_has_verdicts_on_flatness(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    """Cat and dog's interference space on real images, at its smallest: one seed, few points, a quick network."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    words = ("-p", "dataset=cifar10", "-p", "pairs=cat-dog", "-p", "architectures=vgg11", "-p", "epochs=16", *SMALLEST)
+    result = landscape("run", "02_ego_flatness", *words, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    found = verdicts(tmp_path, "02_ego_flatness")
+    assert {"CI-7", "CI-8"} <= set(found)
+    assert found["CI-13"] == "reproduced"
+    with xr.open_dataset(tmp_path / "02_ego_flatness-recipes.nc", engine="h5netcdf") as numbers:
+        assert "cat-dog, vgg11, anneal-lr, 0" in numbers["space"].values

@@ -148,3 +148,25 @@ def test_a_loader_is_gone_through_once_and_types_follow_the_model() -> None:
 def test_unusable_data_are_refused(model: nn.Module, x: torch.Tensor, y: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         engine.resident(model, (x, y))
+
+
+def test_hooks_and_own_readings_of_the_first_layer_are_respected() -> None:
+    x, y = torch.randn(20, 6), torch.arange(20) % 3
+    hooked = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    hooked[0].register_forward_hook(lambda module, args, out: out * 3)
+    tool = prepared(hooked, x, y)
+    assert tool._first is None
+    losses = torch.nn.functional.cross_entropy(hooked(x), y, reduction="sum")
+    torch.testing.assert_close(tool.at((0.0, 0.0)).loss.sum().float(), losses.detach(), rtol=1e-5, atol=0)
+
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x.to(self.a.weight.dtype)).relu())
+
+    assert prepared(Reading(), x, y)._first is None
+    spectral = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 5)), nn.ReLU(), nn.Linear(5, 3))
+    assert prepared(spectral, x, y)._first is None

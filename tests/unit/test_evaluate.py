@@ -242,6 +242,7 @@ def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
         (lambda m, x, d: evaluate.curve(m, x, d, [0], bn="reset"), "unknown bn 'reset'"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0], precision="fp8"), "unknown precision 'fp8'"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0], classes=("a",)), "1 class names for a model of 3 classes"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0], normalization="filter"), "unknown option 'normalization'"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, span=0), "increasing ranges"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, points=0), "one point at least"),
         (lambda m, x, d: evaluate.curve(m, (x[0], x[1] + 2), d, [0]), "targets must be 0 to 2"),
@@ -251,3 +252,46 @@ def test_what_cannot_be_evaluated_is_refused(call: object, message: str) -> None
     model, data = nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3)
     with pytest.raises(ValueError, match=message):
         call(model, data, torch.ones(15))
+
+
+def test_a_grid_that_is_looked_at_does_not_keep_others_waiting() -> None:
+    model, data = network("mlp"), images()
+    d1, d2 = (space.gaussian_direction(model, seed=s) * 0.02 for s in (1, 2))
+    grids = evaluate.refine(model, data, d1, d2, points=3, progress=False)
+    coarse = next(grids)
+    whole = evaluate.surface(model, data, d1, d2, points=3, progress=False)
+    xr.testing.assert_identical(evaluate.last(grids).loss, whole.loss)
+    xr.testing.assert_identical(coarse.loss, whole.loss.sel(lam1=coarse.lam1, lam2=coarse.lam2))
+
+
+def test_an_activation_that_changed_behind_a_zero_head_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+            nn.init.zeros_(self.head.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(x).relu())
+
+    torch.manual_seed(0)
+    model, data = Net(), (torch.randn(20, 4), torch.arange(20) % 3)
+    d = space.gaussian_direction(model)
+    before = evaluate.curve(model, data, d, [0, 1], progress=False)
+    monkeypatch.setattr(Net, "forward", lambda self, x: self.head(self.body(x).tanh()))
+    after = evaluate.curve(model, data, d, [0, 1], progress=False)
+    assert not np.allclose(before.loss, after.loss)
+
+
+def test_the_last_batch_for_batchnorm_never_holds_one_example() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+    data = (torch.randn(engine.NORM_BATCH + 1, 4), torch.arange(engine.NORM_BATCH + 1) % 3)
+    got = evaluate.curve(model, data, space.gaussian_direction(model), [0, 1], bn="update", progress=False)
+    assert np.isfinite(got.loss).all()
+
+
+def test_global_normalisation_takes_the_norm_of_the_origin() -> None:
+    model, data = network("mlp"), images()
+    d, origin = space.gaussian_direction(model), 3 * space.flatten(model)
+    got = evaluate.curve(model, data, d, [0], origin=origin, normalisation="global", progress=False)
+    assert got.attrs["norm_1"] == pytest.approx(got.attrs["weight_norm"]) == pytest.approx(float(origin.norm()))

@@ -67,6 +67,41 @@ def test_a_recipe_of_ones_own_keeps_its_own_learning_rate() -> None:
     assert {s[0].settled().lr for s in profiles.settle("01_cctm", lr=0.3).specs().values()} == {0.3}
 
 
+def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
+    specs = profiles.settle("02_ego_flatness").specs()["resnet8"]
+    assert [(s.recipe, s.seed) for s in specs] == [(r, i) for r in ("small-lr", "big-lr", "anneal-lr") for i in (0, 1)]
+    assert [s.settled().lr for s in specs[::2]] == [0.01, 0.05, 0.1]
+    assert {s.model_options["width"] for s in specs} == {0.5}
+
+
+def test_given_epochs_go_before_those_of_single_architectures() -> None:
+    assert profiles.settle("02_ego_flatness").specs()["vgg11"][0].epochs == 8
+    assert profiles.settle("02_ego_flatness", epochs=3).specs()["vgg11"][0].epochs == 3
+
+
+def test_other_data_leave_the_profiles_difficulty_behind() -> None:
+    assert profiles.settle("02_ego_flatness").difficulty == 0.6
+    assert profiles.settle("02_ego_flatness", dataset="digits").difficulty is None
+    assert profiles.settle("02_ego_flatness", dataset="glyphs100", difficulty=0.3).difficulty == 0.3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"points": 8}, "points is 8; it must be odd"),
+        ({"fine_points": 1}, "at least 3"),
+        ({"sigma": 0.0}, "sigma is 0.0; it must be above 0"),
+        ({"images": 0}, "images is 0"),
+        ({"pairs": ["cat"]}, "write each pair as first-second"),
+        ({"threshold": 0.1, "point": 9}, "unknown parameter of 02_ego_flatness 'point'.*points"),
+    ],
+)
+def test_a_notebooks_own_numbers_are_checked_before_anything_runs(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        profiles.settle("02_ego_flatness", **given)
+    assert profiles.settle("02_ego_flatness", points=5).own["points"] == 5
+
+
 def test_the_paper_profile_refuses_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path) -> None:
     monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
     small_npz.rename(tmp_path / "cifar10.npz")
