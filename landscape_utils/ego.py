@@ -21,8 +21,8 @@ from landscape_utils import space
 from landscape_utils.data import Labelled, class_index
 from landscape_utils.engine import resident
 from landscape_utils.evaluate import Options, last, refine
-from landscape_utils.inference import Pairs
-from landscape_utils.shadow import shadow
+from landscape_utils.inference import Pairs, check_logits
+from landscape_utils.shadow import probe, shadow
 
 GRADIENT_BATCH = {"cuda": 1000, "mps": 500}
 CPU_GRADIENT_BATCH = 100
@@ -48,7 +48,9 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
         ValueError: an unknown class, or unusable data.
     """
     inputs, targets = resident(model, data)
-    width = _width(model, inputs)
+    logits = probe(model, inputs[:1], space.flatten(model))
+    check_logits(logits, targets)
+    width = logits.shape[1]
     wanted = range(width) if classes is None else [_index(data, c, width) for c in classes]
     return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in wanted])
 
@@ -67,11 +69,6 @@ def _mean_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
                 if g is not None:
                     total += g
     return torch.cat([total.reshape(-1) for total in totals]) / (len(targets) or torch.nan)
-
-
-def _width(model: nn.Module, inputs: Tensor) -> int:
-    with torch.inference_mode():
-        return int(shadow(model)(inputs[:1]).shape[1])
 
 
 def _index(data: Pairs, which: Which, width: int) -> int:

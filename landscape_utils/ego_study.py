@@ -99,6 +99,8 @@ def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pai
     found = []
     for text in given or ():
         first, second = (classes[class_index(classes, part)] for part in text.split("-"))
+        if first == second:
+            raise ValueError(f"{text} is no pair; name two different classes")
         found.append((first, second))
     return found
 

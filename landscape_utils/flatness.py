@@ -17,6 +17,7 @@ from landscape_utils.grids import grid_axis
 from landscape_utils.inference import Pairs
 
 FLAT = 0.1  # a place is flat where the mistake rate is at most this much above the centre's
+ROUNDING = 1e-9  # a rate that is exactly the tolerance above the centre's is flat
 SUBDIVISIONS = 8  # of a grid cell, before the flat area is measured
 
 
@@ -46,7 +47,7 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
     fine = _subdivided(rate.transpose("theta1", "theta2").values)
     i, j = (int(found[0]) * SUBDIVISIONS for found in centre)
     with np.errstate(invalid="ignore"):
-        flat = fine <= fine[i, j] + tolerance
+        flat = fine <= fine[i, j] + tolerance + ROUNDING
     labels, _ = ndimage.label(flat)  # type: ignore[attr-defined]
     around = (labels == labels[i, j]) & flat
     edge = bool(around[[0, -1]].any() or around[:, [0, -1]].any())
@@ -133,6 +134,8 @@ def _cut(
 def sharpness(cut: xr.Dataset) -> xr.DataArray:
     """Average a cut's rise: the mean over `walked` of the mistake rate, less the centre's; NaN where any is."""
     rate = cut["mistake_rate"]
+    if not (rate["walked"] == 0).any():
+        raise ValueError("the cut has no point 0; take an odd number of points")
     return (rate.mean("walked", skipna=False) - rate.sel(walked=0)).drop_vars("walked").rename("sharpness")
 
 

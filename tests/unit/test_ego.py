@@ -318,3 +318,8 @@ def test_gradients_are_taken_also_where_the_caller_takes_none() -> None:
     with torch.no_grad():
         got = ego.class_gradients(model, data)
     assert torch.equal(got, ego.class_gradients(model, data))
+
+
+def test_targets_outside_the_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="targets must be 0 to 2"):
+        ego.class_gradients(nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3 + 1))

@@ -215,6 +215,13 @@ def test_ci7_leaves_out_the_members_that_are_missing() -> None:
     assert_judged(ci7(got), "CI-7", "reproduced")
 
 
+def test_ci7_is_refuted_by_one_architecture_whatever_another_leaves_open() -> None:
+    falling = {**RISING, "small-lr": [3.0, 3.0]}
+    open_ = (("mlp", "small-lr"), ("mlp", "big-lr"))
+    assert_judged(ci7(areas({"mlp": RISING, "vgg": falling}, edge=open_)), "CI-7", "not reproduced")
+    assert_judged(ci7(areas({"mlp": RISING, "vgg": RISING}, edge=open_)), "CI-7", "not testable here")
+
+
 # --- CI-8 ---
 
 
@@ -270,6 +277,13 @@ def test_ci8_is_not_testable_where_neither_area_is_measured(how: str) -> None:
     assert " of 8" not in got.measured
     lower = verdicts.sharper_for_interfering_pair(areas(most), areas(least, edge=(("vgg", "big-lr"),)), {})
     assert_judged(lower, "CI-8", "reproduced")
+
+
+def test_ci8_of_one_pair_with_itself_is_not_testable() -> None:
+    same = areas(big(mlp=[1.0, 2.0]))
+    got = verdicts.sharper_for_interfering_pair(same, same.copy(deep=True), {})
+    assert_judged(got, "CI-8", "not testable here")
+    assert got.reason == "the two pairs are one"
 
 
 # --- CI-9 ---
@@ -384,6 +398,17 @@ def test_ci10_is_not_testable_where_the_smaller_area_reaches_the_edge() -> None:
         assert_judged(verdicts.sharper_yet_better(areas(rows, edge=edge), accuracies(test)), "CI-10", "reproduced")
 
 
+def test_ci10_looks_only_at_areas_whose_order_is_certain() -> None:
+    """Of vgg and resnet8, whose areas may be larger, only mlp's is known to be smaller: and mlp is the worst."""
+    flat, test = small(mlp=[1.0], vgg=[4.0], resnet8=[9.0]), small(mlp=[0.5], vgg=[0.9], resnet8=[0.7])
+    got = verdicts.sharper_yet_better(areas(flat), accuracies(test))
+    assert_judged(got, "CI-10", "reproduced")
+    for how in ({"edge": (("vgg", "small-lr"),)}, {"tiny": (("vgg", "small-lr"), ("resnet8", "small-lr"))}):
+        got = verdicts.sharper_yet_better(areas(flat, **how), accuracies(test))
+        assert_judged(got, "CI-10", "not reproduced")
+        assert got.effect == pytest.approx(0.5 - 0.7)
+
+
 # --- CI-11 ---
 
 
@@ -427,6 +452,15 @@ def test_ci11_is_judged_on_the_pairs_that_have_a_similarity() -> None:
     similar[0, :] = similar[:, 0] = np.nan
     got = verdicts.alike_surfaces(similar, rates, permutations=200)
     assert "over 10 pairs" in got.measured
+    assert_judged(got, "CI-11", "reproduced")
+
+
+def test_ci11_leaves_out_the_classes_without_examples() -> None:
+    rates = interference(7)
+    similar = similarity(rates, 0.9)
+    rates[3] = np.nan
+    got = verdicts.alike_surfaces(similar, rates, permutations=200)
+    assert "over 15 pairs" in got.measured
     assert_judged(got, "CI-11", "reproduced")
 
 
@@ -567,6 +601,23 @@ def test_ci19_is_not_clear_where_a_class_rises_alike(more: float) -> None:
         assert_judged(got, "CI-19", "reproduced", clear=False)
     else:
         assert got.verdict == "not reproduced"
+
+
+def test_ci19_of_one_pair_with_itself_is_not_testable() -> None:
+    got = verdicts.moved_more_by_second({"most": rises([1, 2, 3, 4]), "second": rises([1, 2, 3, 4])})
+    assert_judged(got, "CI-19", "not testable here")
+    assert got.reason == "the two pairs are one"
+
+
+@pytest.mark.parametrize(
+    "judge", [lambda rows: ci7(areas(rows)), lambda rows: verdicts.accuracy_by_recipe(accuracies(rows))]
+)
+def test_an_effect_lies_within_its_interval_also_over_unlike_architectures(judge: object) -> None:
+    slow = {"small-lr": [0.50, 0.51], "big-lr": [0.52, 0.54], "anneal-lr": [0.56, 0.57]}
+    fast = {"small-lr": [0.10, 0.11], "big-lr": [0.40, 0.42], "anneal-lr": [0.80, 0.81]}
+    got = judge({"mlp": slow, "vgg": fast})
+    assert got.interval[0] < got.effect < got.interval[1]
+    assert got.effect == pytest.approx(np.mean(got.interval))
 
 
 def test_judgements_can_be_saved_and_set_in_a_table(tmp_path: object) -> None:

@@ -97,6 +97,15 @@ def test_given_pairs_come_first_and_are_filled_up() -> None:
     assert ego_study.chosen_pairs(rates, pairs_of("af", "bc", "de")) == pairs_of("af", "bc", "de")
 
 
+@pytest.mark.parametrize(
+    ("given", "classes"), [((), 3), (("ab",), 3), (("ef", "ab"), 6), (("ab", "ae"), 6), (("ba",), 4), (("ac", "bc"), 3)]
+)
+def test_no_pair_is_chosen_twice(given: tuple[str, ...], classes: int) -> None:
+    chosen = ego_study.chosen_pairs(rates_with({"ab": 0.3, "ac": 0.1, "bc": 0.2}, classes), pairs_of(*given))
+    assert chosen[: len(given)] == pairs_of(*given)
+    assert len({frozenset(pair) for pair in chosen}) == len(chosen) == 3
+
+
 # --- many models side by side ---
 
 
@@ -420,3 +429,9 @@ def test_a_given_pair_never_pushes_the_most_interfering_one_to_the_end(given: st
     last = ego_study.chosen_pairs(rates, pairs_of(given) if given else [])[2]
     order = ego_study.ordered_pairs(rates)
     assert order.index(last) > order.index(pairs_of(want[1])[0])
+
+
+def test_a_class_is_no_pair_with_itself() -> None:
+    assert ego_study.named_pairs(CLASSES, ["ship-cat"]) == [PAIR]
+    with pytest.raises(ValueError, match="name two different classes"):
+        ego_study.named_pairs(CLASSES, ["cat-cat"])

@@ -147,6 +147,24 @@ class Twice(nn.Module):
         return self.head(self.first(x.flatten(1)).tanh() + self.first(x.flip(3).flatten(1)).tanh())
 
 
+class Reading(nn.Module):
+    """Uses its first layer's weights once more, by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(12, 5), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.linear(self.first(x.flatten(1)).tanh(), self.first.weight.T))
+
+
+def hooked(factor: float | None) -> nn.Module:
+    """Its hook changes the output, or only looks at it."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    model[1].register_forward_hook(lambda module, args, output: None if factor is None else factor * output)
+    return model
+
+
 def tied() -> nn.Module:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 3))
     model[3].weight = model[1].weight
@@ -159,11 +177,24 @@ def tied() -> nn.Module:
         Tokens(),
         Twice(),
         tied(),
+        Reading(),
+        hooked(3.0),
+        hooked(None),
         nn.Sequential(nn.Conv2d(2, 2, 2), nn.Flatten(), nn.Linear(4, 3)),
         nn.Sequential(nn.Flatten(), nn.LayerNorm(12), nn.Linear(12, 3)),
         nn.Sequential(nn.Conv2d(2, 3, (3, 2)), nn.Flatten()),
     ],
-    ids=["rows of rows", "run twice", "tied", "a convolution first", "a norm first", "none at all"],
+    ids=[
+        "rows of rows",
+        "run twice",
+        "tied",
+        "read elsewhere",
+        "changed",
+        "watched",
+        "a convolution first",
+        "a norm first",
+        "none at all",
+    ],
 )
 def test_other_first_layers_stay_as_they_are(model: nn.Module, x: Tensor) -> None:
     tool = Prepared(model)

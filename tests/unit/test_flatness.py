@@ -320,6 +320,23 @@ def test_a_class_rise_is_its_median_above_the_centre() -> None:
     assert got.name == "rise"
 
 
+def test_what_diverges_rises_most_and_a_missing_class_nowhere() -> None:
+    half, few = np.zeros((3, 3)), np.arange(9.0).reshape(3, 3)
+    half[[0, 2]] = np.nan
+    few[0] = np.nan  # 3 4 5 6 7 8 and three that are infinite: the median is 7
+    got = flatness.class_rises(losses_of({"half": half, "few": few, "missing": np.full((3, 3), np.nan)}))
+    assert got.values[:2].tolist() == [np.inf, 7.0 - 4.0]
+    assert np.isnan(got.values[2])
+
+
+def test_a_missing_class_has_no_similarity_and_costs_the_others_none() -> None:
+    x, y = np.random.default_rng(0).random((2, 3, 3))
+    x[0, 0] = np.nan
+    got = flatness.surface_similarity(losses_of({"a": x, "missing": np.full((3, 3), np.nan), "b": y}))
+    assert np.isnan(got.values).tolist() == [[False, True, False], [True] * 3, [False, True, False]]
+    assert float(got[0, 2]) == pytest.approx(stats.spearmanr(x.ravel()[1:], y.ravel()[1:]).statistic)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_surface_similarity_is_spearmans(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -362,3 +379,14 @@ def test_points_at_which_a_class_is_nan_are_left_out() -> None:
     both = ~np.isnan(x) & ~np.isnan(y)
     assert both.sum() == 7
     assert float(got[0, 1]) == pytest.approx(stats.spearmanr(x[both], y[both]).statistic)
+
+
+def test_a_rate_exactly_the_tolerance_above_the_centre_is_flat() -> None:
+    level = space_of(lambda x, y: np.where((x == 0) & (y == 0), 0.7, 0.8), points=5)
+    assert float(flatness.flat_area(level).share) == pytest.approx(1)
+
+
+def test_a_cut_without_its_centre_has_no_sharpness() -> None:
+    cut = xr.Dataset({"mistake_rate": ("walked", [0.1, 0.2])}, coords={"walked": [-1.0, 1.0]})
+    with pytest.raises(ValueError, match="take an odd number of points"):
+        flatness.sharpness(cut)

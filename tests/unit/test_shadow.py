@@ -173,6 +173,14 @@ def test_a_probe_leaves_the_model_alone(model: nn.Module, x: Tensor) -> None:
     assert not torch.allclose(logits, model(x))  # which would be those of training
 
 
+def test_a_probe_answers_at_the_weights_it_is_given(model: nn.Module, x: Tensor) -> None:
+    weights = space.flatten(model) + 0.3 * space.gaussian_direction(model)
+    before, moved = snapshot(model), copy.deepcopy(model).eval()
+    nn.utils.vector_to_parameters(weights, moved.parameters())
+    torch.testing.assert_close(shadow.probe(model, x, weights).clone(), moved(x).detach(), rtol=1e-12, atol=1e-12)
+    assert_untouched(model, before)
+
+
 def test_a_forward_that_counts_or_keeps_activations_leaves_the_caller_alone() -> None:
     class Keeping(nn.Module):
         def __init__(self) -> None:
