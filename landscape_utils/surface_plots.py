@@ -23,6 +23,8 @@ from landscape_utils.plots import COLOURS
 SURFACE = plt.get_cmap("viridis").with_extremes(bad="0.75")
 LABELS = {"mistake_rate": "mistake rate on the training set", "loss": "mean loss (nats)", "class_loss": "loss (nats)"}
 
+LINEAR_UP_TO = 10.0  # nats; losses beyond are drawn on a logarithmic axis
+
 Grid = dict[str, dict[str, xr.Dataset]]  # rows of columns of surfaces
 
 
@@ -214,9 +216,10 @@ def similarity_scatter(similar: xr.DataArray, rates: xr.DataArray, *, ax: Axes |
     rows, columns = np.nonzero(np.triu(np.isfinite(similar.values), 1))
     x, y = both[rows, columns], similar.values[rows, columns]
     ax.scatter(x, y, color=COLOURS[0], s=18)
-    for i in np.argsort(-x)[:label]:
+    for k, i in enumerate(np.argsort(-x)[:label]):
         name = f"{names[rows[i]]}-{names[columns[i]]}"
-        ax.annotate(name, (x[i], y[i]), xytext=(5, 3), textcoords="offset points", fontsize=9)
+        # Names go above and below in turn: neighbours in size lie close to one another.
+        ax.annotate(name, (x[i], y[i]), xytext=(5, (4, -12)[k % 2]), textcoords="offset points", fontsize=9)
     ax.set(xlabel="interference, mean of both directions", ylabel="rank correlation of loss surfaces")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     ax.margins(x=0.12)
@@ -232,7 +235,9 @@ def rise_bars(rises: Mapping[str, xr.DataArray], *, ax: Axes | None = None) -> A
         ax.bar(at, values.values, width, color=COLOURS[i], label=f"{pair} space")
     names = [str(n) for n in next(iter(rises.values()))["class"].values]
     ax.set_xticks(range(len(names)), names, rotation=60 if max(map(len, names)) > 3 else 0)
-    ax.set(xlabel="class", ylabel="median rise of its loss (nats)", yscale="symlog")
+    ax.set(xlabel="class", ylabel="median rise of its loss (nats)")
+    if max(float(values.max()) for values in rises.values()) > LINEAR_UP_TO:
+        ax.set_yscale("symlog")
     ax.legend(frameon=False)
     return ax
 

@@ -381,7 +381,7 @@ def test_width_scales_every_layers_channels(name):
 def test_options_are_listed_with_their_defaults():
     assert model_options("fcn") == {"depth": 4, "width": 128, "bias": True, "init_scale": 1.0}
     assert model_options("vgg16") == {"batchnorm": True, "bias": True, "width": 1.0, "head": "linear"}
-    assert model_options("resnet110-ns") == {}
+    assert model_options("resnet110-ns") == {"width": 1.0}
     assert model_options("timm/resnet10t") == {"pretrained": False}
 
 
@@ -478,3 +478,8 @@ def test_pretrained_weights_are_loaded_and_only_what_must_be_is_fresh(hub):
     assert fresh == {"features.0.0.weight", "classifier.1.weight", "classifier.1.bias"}
     assert other["features.0.0.weight"].shape == (32, 1, 3, 3)
     assert other["classifier.1.weight"].shape == (7, 1280)
+
+
+def test_the_width_of_a_small_resnet_scales_its_channels() -> None:
+    half = build_model("resnet8", input_shape=(3, 32, 32), classes=10, width=0.5)
+    assert [half.conv1.out_channels, half.fc.in_features] == [8, 32]
