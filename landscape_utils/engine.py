@@ -1,9 +1,9 @@
 """One model, prepared to be evaluated at many points of weight space without touching the caller's own.
 
 What makes it fast: the data stay on the device; a module tree of its own shares every tensor with the caller's
-except one vector of weights, which moves from point to point in two additions; convolutions run channels-last;
-the batch size is the one measured to be best; and what an MLP does before its first nonlinearity is affine in the
-coordinates, so it is computed once a direction instead of once a point.
+except one vector of weights, which moves from point to point in two additions; convolutions run channels-last and
+take over the BatchNorm that follows them; the batch size is the one measured to be best; and what an MLP does before
+its first nonlinearity is affine in the coordinates, so it is computed once a direction instead of once a point.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from landscape_utils import store
 from landscape_utils.first_layer import FirstLayer
+from landscape_utils.folding import Fold, fold
 from landscape_utils.inference import Pairs, check_logits, device_of
 from landscape_utils.shadow import averaging_statistics, install, pack, shadow
 
@@ -81,15 +82,15 @@ class Engine:
         convolves = any(isinstance(m, nn.Conv2d) for m in self._model.modules()) and inputs.ndim == 4
         layout = torch.channels_last if convolves else torch.contiguous_format
         self._inputs = inputs.contiguous(memory_format=layout)
-        self._first = None
+        self._first, self._folds = None, list[Fold]()
         with torch.inference_mode():
             logits = self._forward(slice(0, 2))
             check_logits(logits, targets)
             self.classes = logits.shape[1]
-            self.counts = torch.bincount(targets, minlength=self.classes).cpu()
             self._logits = torch.empty(len(targets), self.classes, dtype=logits.dtype, device=self.device)
         if not self._norms:
             self._first = FirstLayer.found(self._model, model, self._vectors, self._inputs)
+            self._folds = fold(self._model, self._weights, self._inputs[:2])
         self.batch = self._measured_batch(model)
 
     @torch.inference_mode()
@@ -113,6 +114,8 @@ class Engine:
         self._weights.copy_(origin)
         for lam, direction in zip(coordinates, directions, strict=True):
             self._weights.add_(direction, alpha=lam)
+        for one in self._folds:
+            one.refresh()
         if self._first is not None:
             self._first.coordinates = list(coordinates)
 
