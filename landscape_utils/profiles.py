@@ -61,7 +61,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
                 "vgg11": {
                     "model_options": {"width": 0.125},
                     "batch_size": 32,
-                    "epochs": 8,
+                    "epochs": 5,
                     "small-lr": {"lr": 0.002},
                     "big-lr": {"lr": 0.02},
                     "anneal-lr": {"lr": 0.05},

@@ -1,5 +1,6 @@
-"""Write a fresh run's outputs into the committed notebooks: `python -m tests.notebooks.refresh`."""
+"""Write a fresh run's outputs into the committed notebooks: `python -m tests.notebooks.refresh [02 ...]`."""
 
+import sys
 from pathlib import Path
 
 import nbformat
@@ -9,8 +10,9 @@ from landscape_utils import execute
 ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+def main(prefixes: tuple[str, ...]) -> None:
+    """Refresh the notebooks whose names begin with one of the prefixes."""
+    for path in sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if p.name.startswith(prefixes)):
         executed = nbformat.read(execute.execute(path, {}, out=ROOT / "out", figures=ROOT / "figures"), as_version=4)
         executed.metadata.pop("papermill", None)
         for cell in executed.cells:
@@ -25,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(tuple(sys.argv[1:]) or ("",))

@@ -68,6 +68,17 @@ def test_a_surface_equals_the_plain_loop(name: str, dtype: torch.dtype, toleranc
             np.testing.assert_allclose(point[variable], expected, rtol=tolerance, atol=1e-12, err_msg=variable)
 
 
+@pytest.mark.parametrize("bn", ["keep", "update"])
+def test_the_order_of_the_data_changes_nothing_but_what_batchnorm_is_given(bn: str) -> None:
+    model = network("resnet8")
+    d = space.gaussian_direction(model) * 0.02
+    ordered, mixed = (
+        evaluate.curve(model, images(order), d, [0.5], bn=bn, progress=False)["class_loss"] for order in (0, 1)
+    )
+    # 48 examples are a single batch: its mean and variance do not know an order.
+    np.testing.assert_allclose(mixed, ordered, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_curve_is_a_row_of_the_surface(name: str) -> None:
     model, data = network(name), images()
