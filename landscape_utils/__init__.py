@@ -1,10 +1,12 @@
 """Notebooks' workhorse: why deep networks generalise, as plain functions over models and tensors."""
 
+from landscape_utils.curves import name_curve, stationary_points
 from landscape_utils.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from landscape_utils.data import Dataset, Labelled, load_dataset
 from landscape_utils.ego import class_gradients, ego_surface
 from landscape_utils.evaluate import curve, refine, surface
 from landscape_utils.flatness import flat_area
+from landscape_utils.hessian import hessian_density, hessian_eigenpairs, hessian_trace
 from landscape_utils.inference import outcomes
 from landscape_utils.interference import (
     agreement,
@@ -21,10 +23,12 @@ from landscape_utils.interference import (
     top_cells,
 )
 from landscape_utils.labels import permute_labels
+from landscape_utils.mining import mine_peak, mine_vvv
 from landscape_utils.models import build_model
 from landscape_utils.profiles import settle
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
+from landscape_utils.second_order import slope_and_curvature
 from landscape_utils.space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
 from landscape_utils.training import default_device, train
 
@@ -53,10 +57,16 @@ __all__ = [
     "flat_area",
     "flatten",
     "gaussian_direction",
+    "hessian_density",
+    "hessian_eigenpairs",
+    "hessian_trace",
     "interference_only",
     "interferers",
     "load_dataset",
     "mean_cctm",
+    "mine_peak",
+    "mine_vvv",
+    "name_curve",
     "normalise",
     "outcomes",
     "permute_labels",
@@ -65,6 +75,8 @@ __all__ = [
     "recalls_by_epoch",
     "refine",
     "settle",
+    "slope_and_curvature",
+    "stationary_points",
     "surface",
     "symmetry",
     "top_cells",

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from scipy import stats
+
 from landscape_utils.errors import unknown
 from landscape_utils.files import write_atomically
 from landscape_utils.ledger import CLAIMS
@@ -77,6 +79,12 @@ def judge(
         raise ValueError(f"{claim} has no verdict and no reason; say why it is not testable here")
     verdict: Verdict = "not testable here" if holds is None else "reproduced" if holds else "not reproduced"
     return Judgement(claim, criterion, measured, verdict, float(effect), interval, reason, bool(clear))
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """Give Wilson's 95 % interval of a share."""
+    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:

@@ -23,7 +23,13 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="What was computed once and is remembered.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cache, name="cache")
-KINDS = {"runs": "runs", "points": "landscapes", "batch-sizes": "batch sizes"}  # shelves, and what lies on them
+KINDS = {  # shelves, and what lies on them
+    "runs": "runs",
+    "points": "landscapes",
+    "spectra": "spectra",
+    "mined": "mined directions",
+    "batch-sizes": "batch sizes",
+}
 
 
 def main() -> None:

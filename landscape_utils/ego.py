@@ -55,6 +55,17 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
     return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in wanted])
 
 
+def mean_gradient(model: nn.Module, data: Pairs) -> Tensor:
+    """Average the loss gradient over all examples, in evaluation mode; shape (P,), as in `class_gradients`.
+
+    Raises:
+        ValueError: unusable data.
+    """
+    inputs, targets = resident(model, data)
+    check_logits(probe(model, inputs[:1], space.flatten(model)), targets)
+    return _mean_gradient(model, inputs, targets)
+
+
 @torch.enable_grad()
 def _mean_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     tree = shadow(model)

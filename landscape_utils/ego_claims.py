@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge
+from landscape_utils.claims import Judgement, judge, wilson
 
 RECIPES = ("small-lr", "big-lr", "anneal-lr")
 FITTED = 0.9
@@ -234,7 +234,7 @@ def own_ascent(spaces: Sequence[xr.Dataset]) -> Judgement:
         f"{np.mean(most):.0%} of {len(own)} cases",
         holds=_most_hold(sum(own), sum(most), len(own)),
         effect=float(np.mean(most)),
-        interval=_wilson(int(np.sum(most)), len(most)),
+        interval=wilson(int(np.sum(most)), len(most)),
         clear=len({_most_hold(min(sum(own) + i, len(own)), sum(most) + i, len(own)) for i in (-1, 0, 1)}) == 1,
     )
 
@@ -339,11 +339,6 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))  # type: ignore[attr-defined]
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _wilson(hits: int, of: int) -> tuple[float, float]:
-    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

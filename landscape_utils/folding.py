@@ -87,15 +87,15 @@ def _nudged(weights: Tensor) -> Iterator[None]:
 def _adjacent(tree: nn.Module, inputs: Tensor) -> list[tuple[Convolution, _BatchNorm]]:
     """List convolutions and the BatchNorms that are given their very outputs, each called once."""
     made: dict[int, tuple[Convolution, Tensor]] = {}  # outputs are held, so that no other tensor takes their id
-    taken: list[tuple[_BatchNorm, int]] = []
+    taken: list[tuple[_BatchNorm, Convolution]] = []
     calls: list[nn.Module] = []
 
     def note(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         calls.append(module)
         if isinstance(module, Convolution):
             made[id(output)] = (module, output)
-        elif isinstance(module, _BatchNorm):
-            taken.append((module, id(args[0])))
+        elif isinstance(module, _BatchNorm) and id(args[0]) in made:  # asked now: a later output may have this id
+            taken.append((module, made[id(args[0])][0]))
 
     plain = [m for m in tree.modules() if isinstance(m, Convolution | _BatchNorm) and not _watched(m)]
     hooks = [module.register_forward_hook(note) for module in plain]
@@ -105,9 +105,9 @@ def _adjacent(tree: nn.Module, inputs: Tensor) -> list[tuple[Convolution, _Batch
         for hook in hooks:
             hook.remove()
     return [
-        (made[source][0], norm)
-        for norm, source in taken
-        if source in made and norm.running_mean is not None and calls.count(norm) == calls.count(made[source][0]) == 1
+        (conv, norm)
+        for norm, conv in taken
+        if norm.running_mean is not None and calls.count(norm) == calls.count(conv) == 1
     ]
 
 

@@ -145,5 +145,125 @@ CLAIMS = {
             "class interference, 4.1, figure 5",
             "car-truck above cat-dog, the car direction most; no number",
         ),
+        Claim(
+            "ML-1",
+            "Along Gaussian directions the loss has one stationary point, whatever the epoch, normalisation, "
+            "BatchNorm handling or scale.",
+            "mining the loss landscape, 2.2 and A.3, figures 2, 15 to 17",
+            "average counts of 1.0 in nearly every panel",
+        ),
+        Claim(
+            "ML-2",
+            "Extra stationary points along Gaussian directions lie above the loss of a random guess, log C.",
+            "mining the loss landscape, 2.2, figure 3",
+            "seen in the pictures of RN56-NS; no number",
+        ),
+        Claim(
+            "ML-3",
+            "Along the negative gradient, and towards a later checkpoint, the curve is a v-side.",
+            "mining the loss landscape, 2.3, figure 4",
+            "almost v-side in every panel",
+        ),
+        Claim(
+            "ML-4",
+            "Angles between Gaussian and descent directions concentrate at 90 degrees.",
+            "mining the loss landscape, 2.3, figure 5",
+            "89.75 to 90.25 degrees; gradient against converged direction 88 to 90",
+        ),
+        Claim(
+            "ML-5",
+            "The best of 100 Gaussian directions lowers the loss negligibly beside the negative gradient, at ten "
+            "times the range.",
+            "mining the loss landscape, 2.3, figure 6",
+            "seen in the pictures; no number",
+        ),
+        Claim(
+            "ML-6",
+            "Between independent checkpoints there is one barrier: on [-1, 2] a w-basin of three stationary points.",
+            "mining the loss landscape, 2.4, figure 7",
+            "3 in every panel",
+        ),
+        Claim(
+            "ML-7",
+            "Eigenvectors of positive eigenvalues give v-basins; those of negative ones give w-peaks early, "
+            "lower as training goes on.",
+            "mining the loss landscape, 2.4, figure 8",
+            "top five of each end, four networks",
+        ),
+        Claim(
+            "ML-8",
+            "Mined w-peaks overlap all eigenvectors, those of negative eigenvalues slightly more.",
+            "mining the loss landscape, 2.4, figure 9",
+            "bars of cosines; no number",
+        ),
+        Claim(
+            "ML-8d",
+            "Mined w-peaks are deeper than those along eigenvectors of negative eigenvalues.",
+            "this project, beside mining the loss landscape, 2.4",
+            "not measured",
+        ),
+        Claim(
+            "ML-9",
+            "Mined towards a second model, a ResNet's curve can be a vvv-basin, an MLP's is none.",
+            "mining the loss landscape, 2.5, figure 10",
+            "one of the ResNet's settings, alpha 0 and gamma 0.1",
+        ),
+        Claim(
+            "ML-10",
+            "Two P.E. directions give a bowl, two N.E. directions the bottom of a bottle, one of each a saddle.",
+            "mining the loss landscape, 2.6, figures 11 and 12",
+            "all but one of the panels",
+        ),
+        Claim(
+            "ML-11",
+            "The Hessian's density is a bulk at zero with about C positive outliers; its trace is positive; "
+            "|smallest eigenvalue| falls in training.",
+            "mining the loss landscape, 3, figure 13",
+            "smallest eigenvalues in brackets above the panels",
+        ),
+        Claim(
+            "ML-12",
+            "Under Gaussian noise the mean loss change is half lambda^2 sigma^2 tr H, its variance lambda^2 "
+            "sigma^2 |g|^2 + half lambda^4 sigma^4 tr H^2.",
+            "mining the loss landscape, 3, equation 4 (exponents mended)",
+            "not measured",
+        ),
+        Claim(
+            "ML-13",
+            "The loss change centres on zero at lambda = 0.001 and is positive at 0.01, for sigma = 1.",
+            "mining the loss landscape, 3, figure 13",
+            "100 draws",
+        ),
+        Claim(
+            "ML-14",
+            "Second-order pieces lie along the GMI and MLI curves, except next to the initialisation.",
+            "mining the loss landscape, 3, figure 14",
+            "11 points, pieces of +-0.05",
+        ),
+        Claim(
+            "ML-15",
+            "From the initialisation to the solution the loss falls monotonically.",
+            "mining the loss landscape, 1 and 3",
+            "known as MLI",
+        ),
+        Claim(
+            "ML-16",
+            "Without skip connections RN56 is chaotic above log C only, and smooth again seen at s = 4; RN110 "
+            "hardly trains.",
+            "mining the loss landscape, 2.2, figure 3",
+            "test accuracy 57.06 and 7.08 % on CIFAR-100",
+        ),
+        Claim(
+            "ML-17",
+            "No curve has more than five stationary points.",
+            "mining the loss landscape, A.3",
+            "five at most",
+        ),
+        Claim(
+            "ML-18",
+            "At initialisation the Hessian has a larger share of negative eigenvalues than after training.",
+            "mining the loss landscape, 3, figure 13",
+            "seen in the densities; no number",
+        ),
     )
 }

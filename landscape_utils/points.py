@@ -43,7 +43,7 @@ class Finished(dict[Name, Sums]):
         self._which, self._logits = which, logits
         self._saved_at, self._save_cost, self._unsaved = time.monotonic(), 0.0, False
         kept = which.get_tensors("points") if which is not None else None
-        if kept is None or not _same(kept["probe"], logits.double(), 1e-9 if logits.dtype == torch.float64 else 1e-4):
+        if kept is None or not same_logits(kept["probe"], logits):
             return
         for point, loss, right in zip(kept["coordinates"], kept["loss"], kept["right"], strict=True):
             self[name(point.tolist())] = Sums(loss, right)
@@ -71,12 +71,13 @@ class Finished(dict[Name, Sums]):
         self._save_cost = self._saved_at - begun
 
 
-def _same(before: Tensor, now: Tensor, tolerance: float) -> bool:
-    """Compare logits by their own scale."""
+def same_logits(before: Tensor, now: Tensor) -> bool:
+    """Tell whether a model still answers as it did, up to rounding; compared by the logits' own scale."""
     if before.shape != now.shape:
         return False
+    tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
     scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
-    return torch.allclose(before, now, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+    return torch.allclose(before.double(), now.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 @contextmanager

@@ -126,6 +126,58 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "seeds": [0],
         },
     },
+    "04_gmi_mli_wpeak": {
+        "quick": {
+            "dataset": "glyphs10",
+            "difficulty": 0.6,
+            "architectures": ["mlp", "resnet8"],
+            "overrides": {"resnet8": {"model_options": {"width": 0.5}}},
+            "recipes": ["anneal-lr"],
+            "epochs": 20,
+            "checkpoints": [5],
+            "seeds": [0, 1],
+            "train_size": 2000,
+            "test_size": 1000,
+            "own": {
+                "images": 100,
+                "draws": 5,
+                "reach": 0.1,
+                "peak": {"epochs": 160, "lr": 0.005, "batch_size": 10},
+                "vvv": {"epochs": 40, "lr": 0.1, "batch_size": 20},
+            },
+        },
+        "standard": {
+            "dataset": "cifar10",
+            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110-ns"],
+            "recipes": ["anneal-lr"],
+            "epochs": 60,
+            "checkpoints": [5, 20],
+            "seeds": [0, 1],
+            "precision": "bf16",
+            "own": {
+                "images": 2000,
+                "draws": 5,
+                "reach": 0.1,
+                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
+                "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
+            },
+        },
+        "paper": {
+            "dataset": "cifar100",
+            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110", "resnet110-ns"],
+            "recipes": ["anneal-lr"],
+            "epochs": 200,
+            "checkpoints": [10, 50, 100],
+            "seeds": [0, 1],
+            "own": {
+                "images": 50_000,
+                "draws": 5,
+                "reach": 0.1,
+                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
+                "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
+            },
+        },
+    },
 }
 
 
@@ -137,8 +189,8 @@ class Setup:
         notebook, profile: which settings these are.
         dataset, train_size, test_size, image_size: the data; None for whole.
         difficulty: of drawn letters; None for the default.
-        architectures, recipes, epochs, lr, seeds, precision, augment: the runs; lr and augment None are the profile's
-            or the recipe's own.
+        architectures, recipes, epochs, lr, seeds, checkpoints, precision, augment: the runs; lr and augment None are
+            the profile's or the recipe's own.
         threshold: rate above which a class interferes.
         formats: of the pictures, among png, svg and pdf.
         overrides: what the profile changes for single architectures, as fields of `RunSpec`; under a recipe's name,
@@ -154,6 +206,7 @@ class Setup:
     recipes: Sequence[str]
     epochs: int
     seeds: Sequence[int]
+    checkpoints: Sequence[int] = ()
     lr: float | None = None
     train_size: int | None = None
     test_size: int | None = None
@@ -206,6 +259,7 @@ class Setup:
             "difficulty": self.difficulty,
             "augment": self.augment,
             "precision": self.precision,
+            "checkpoints": self.checkpoints,
         }
         runs: dict[str, list[RunSpec]] = {}
         for name, recipe in product(self.architectures, self.recipes):
@@ -303,6 +357,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
     "fine_points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
     "images": (lambda v: v >= 1, "it must be at least 1"),
+    "draws": (lambda v: v >= 1, "it must be at least 1"),
     "pairs": (lambda v: all(p.count("-") == 1 for p in v), "write each pair as first-second"),
 }
 

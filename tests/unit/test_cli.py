@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from landscape_utils import cli, execute
+from landscape_utils import cli, execute, store
 from landscape_utils.data import Dataset
 from landscape_utils.recipes import RunSpec
 from landscape_utils.training import train
@@ -135,14 +135,19 @@ def test_the_cache_can_be_listed_measured_and_cleared(
 ) -> None:
     run = train(RunSpec(dataset="small", model="mlp", epochs=1), data=small, progress=False)
     (run.shelf.folder.parent / "half").mkdir()
+    store.shelf("mined", "abc").put_json("state", {})
     assert landscape("cache", "list", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "mlp on small, 1 epochs, seed 0" in said
     assert "unfinished" in said
     assert landscape("cache", "size", monkeypatch=monkeypatch) == 0
-    assert "2 runs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 runs" in said
+    assert "1 mined directions" in said
     assert landscape("cache", "clear", monkeypatch=monkeypatch) == 0
-    assert "removed 2 runs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "removed 2 runs" in said
+    assert "removed 1 mined directions" in said
     assert not run.shelf.folder.exists()
 
 

@@ -53,6 +53,10 @@ NETWORKS = {
     "without statistics": (chain(conv(), nn.BatchNorm2d(4, track_running_stats=False)), 0),
     "relu between": (chain(conv(), nn.ReLU(inplace=True), nn.BatchNorm2d(4)), 0),
     "norm first": (chain(nn.BatchNorm2d(4), conv()), 0),
+    "norm before a wider convolution": (
+        chain(conv(), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 2)),
+        1,
+    ),
     "transposed": (chain(nn.ConvTranspose2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)), 0),
     "watched": (watched(), 0),
     "read twice": (ReadTwice(), 0),

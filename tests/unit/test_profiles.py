@@ -75,7 +75,7 @@ def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
 
 
 def test_given_epochs_go_before_those_of_single_architectures() -> None:
-    assert profiles.settle("02_ego_flatness").specs()["vgg11"][0].epochs == 8
+    assert profiles.settle("02_ego_flatness").specs()["vgg11"][0].epochs == 5
     assert profiles.settle("02_ego_flatness", epochs=3).specs()["vgg11"][0].epochs == 3
 
 

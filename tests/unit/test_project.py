@@ -39,7 +39,8 @@ def test_the_lock_pins_every_dependency_with_hashes_and_no_address() -> None:
 def test_unit_tests_mirror_the_package() -> None:
     modules = {p.stem for p in (ROOT / "landscape_utils").glob("*.py")} - {"__init__"}
     tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / "unit").glob("test_*.py")}
-    # Tested through what stands on them: rows and runs by training, execution by the command line, reading by data.
+    # Tested through what stands on them: rows and runs by training, execution by the command line, reading by data,
+    # products and Krylov spaces by the eigenpairs.
     through = {
         "architectures",
         "state",
@@ -48,6 +49,8 @@ def test_unit_tests_mirror_the_package() -> None:
         "runs",
         "recipes",
         "execute",
+        "hessian_operator",
+        "lanczos",
         "sources",
         "archives",
         "interference_claims",

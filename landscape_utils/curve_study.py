@@ -1,0 +1,338 @@
+"""The curves of notebook 04: walks along named directions, each with its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from landscape_utils import evaluate, space
+from landscape_utils.curves import CurveShape, shape_of, stationary_points
+from landscape_utils.data import Labelled
+from landscape_utils.directions import Directions
+from landscape_utils.engine import Statistics
+from landscape_utils.grids import grid_axis
+from landscape_utils.mining import cosines
+from landscape_utils.runs import Run
+from landscape_utils.second_order import angles
+from landscape_utils.space import Normalisation
+
+NDArrayF = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+POINTS = 41
+SPAN = (-1.0, 1.0)
+GAMMAS = (0.1, 0.5, 0.9)
+TOWARDS = (-1.0, 2.0)  # past another checkpoint, which is at 1
+
+
+class Walk(NamedTuple):
+    """How a curve is walked along its direction.
+
+    Attributes:
+        normalisation: of the direction, as in `space.normalise`.
+        bn: keep BatchNorm's statistics, or update them at every point (the paper's UpBN).
+        scale: s; the curve spans s times `span`.
+        span: lowest and highest lambda, before scaling.
+        points: on the curve.
+    """
+
+    normalisation: Normalisation = "global"
+    bn: Statistics = "update"
+    scale: float = 1.0
+    span: tuple[float, float] = SPAN
+    points: int = POINTS
+
+    def __str__(self) -> str:
+        """Name the walk as the paper's titles do."""
+        how = {"global": "Norm", "layer": "LayNorm", "filter": "FilNorm", None: "no norm"}[self.normalisation]
+        return f"{how}, {'UpBN' if self.bn == 'update' else 'No UpBN'}, s={self.scale:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve around a checkpoint.
+
+    Attributes:
+        architecture: whose model is perturbed.
+        epoch: of the perturbed checkpoint.
+        direction: its name.
+        walk: how it was walked.
+        grid: as `evaluate.curve` gives it, lambda at 0 the model.
+        shape: its name and stationary points; those above log C are counted apart.
+    """
+
+    architecture: str
+    epoch: int
+    direction: str
+    walk: Walk
+    grid: xr.Dataset
+    shape: CurveShape
+
+    @property
+    def loss(self) -> xr.DataArray:
+        """Give the mean loss over `lam`, in nats."""
+        return self.grid["loss"]
+
+    @property
+    def chance(self) -> float:
+        """Give log C, the loss of a random guess."""
+        return float(np.log(self.grid.sizes["class"]))
+
+
+def draw(
+    directions: Directions,
+    name: str,
+    images: Labelled,
+    walk: Walk,
+    *,
+    architecture: str = "",
+    epoch: int = 0,
+    progress: evaluate.Progress = False,
+) -> Line:
+    """Walk along a named direction and name the curve.
+
+    Args:
+        directions: around the model.
+        name: of the direction.
+        images: on which the loss is taken.
+        walk: how.
+        architecture, epoch: what the line is filed under.
+        progress: as in `evaluate.Options`.
+    """
+    low, high = (walk.scale * end for end in walk.span)
+    axis = grid_axis(low, high, walk.points)
+    how: evaluate.Options = {"normalisation": walk.normalisation, "bn": walk.bn, "progress": progress}
+    grid = evaluate.curve(directions.model, images, directions[name], axis, **how)
+    return Line(architecture, epoch, name, walk, grid, shape_of(grid))
+
+
+def two_sided_drop(line: Line) -> float:
+    """Measure how deep a w-peak is: the smaller of the two sides' largest fall below the model's loss, in nats.
+
+    min over the sides of max(0, L(theta) - min over the side of L); 0 where a side does not fall.
+    """
+    lam, loss = line.grid["lam"].values, line.loss.values
+    here = loss[int(np.argmin(abs(lam)))]
+    falls = [here - np.nanmin(loss[side], initial=here) for side in (lam < 0, lam > 0)]
+    return float(max(0.0, min(falls)))
+
+
+def fall(line: Line) -> float:
+    """Measure the largest fall of the loss below the model's own anywhere on the curve, in nats."""
+    here = line.loss.values[int(np.argmin(abs(line.grid["lam"].values)))]
+    return float(max(0.0, here - np.nanmin(line.loss.values)))
+
+
+def rises_along(line: Line) -> NDArrayF:
+    """Give the loss from lambda = 0 to 1, point by point."""
+    lam = line.grid["lam"].values
+    return line.loss.values[(lam >= -1e-9) & (lam <= 1 + 1e-9)]
+
+
+def most_overlapping(directions: Directions, *, draws: int = 100, seed: int = 1000) -> tuple[Tensor, NDArrayF]:
+    """Draw Gaussian directions and give the one nearest the negative gradient, with the angles of all, in degrees.
+
+    The direction has the gradient's norm (mining the loss landscape, 2.3, figure 6).
+    """
+    descent = directions["Neg. Grad."]
+    drawn = (space.gaussian_direction(directions.model, seed=seed + i) for i in range(draws))
+    best, smallest, seen = descent, np.inf, []
+    for direction in drawn:
+        angle = float(angles(direction[None], descent[None]).squeeze())
+        seen.append(angle)
+        if angle < smallest:
+            best, smallest = direction, angle
+    return best * (descent.norm() / best.norm()), np.array(seen)
+
+
+def gaussian_angles(directions: Directions, name: str, *, draws: int = 100, seed: int = 1000) -> NDArrayF:
+    """Measure the angles between Gaussian directions and a named one, in degrees; shape (draws,)."""
+    other = directions[name][None]
+    drawn = (space.gaussian_direction(directions.model, seed=seed + i)[None] for i in range(draws))
+    return np.array([float(angles(d, other).squeeze()) for d in drawn])
+
+
+def overlaps(directions: Directions, name: str) -> xr.DataArray:
+    """Give |cos| between a named direction and every eigenvector, over `rank` (P.E. and N.E.)."""
+    spectrum, direction = directions.spectrum, directions[name].double()
+    vectors = torch.as_tensor(spectrum["eigenvector"].values).double()
+    values = cosines(direction.cpu(), vectors).numpy()
+    return xr.DataArray(values, dims="rank", coords={"rank": spectrum["rank"].values}, name="cosine")
+
+
+def table(lines: Iterable[Line]) -> xr.Dataset:
+    """Stack lines for saving: lambda and loss over (line, point), with what each line is."""
+    lines = list(lines)
+    size = max(len(line.loss) for line in lines)
+
+    def padded(values: NDArrayF) -> NDArrayF:
+        return np.concatenate([values, np.full(size - len(values), np.nan)])
+
+    labels = [f"{x.architecture}, E={x.epoch}, {x.direction}, {x.walk}" for x in lines]
+    return xr.Dataset(
+        {
+            "lam": (("line", "point"), np.stack([padded(x.grid["lam"].values) for x in lines])),
+            "loss": (("line", "point"), np.stack([padded(x.loss.values) for x in lines]), {"units": "nats"}),
+            "stationary": ("line", [len(stationary_points(x.loss.values)) for x in lines]),
+            "shape": ("line", [x.shape.name or "" for x in lines]),
+        },
+        coords={"line": labels},
+    )
+
+
+# --- the notebook's sets of curves -------------------------------------------------------------------------------
+
+Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model
+BASE = Walk()
+ELSEWHERE = (  # the other conditions, around the final model
+    Walk("layer"),
+    Walk("filter"),
+    Walk(None),
+    Walk(bn="keep"),
+    Walk(scale=0.1),
+    Walk(scale=4.0),
+    Walk(scale=10.0),
+)
+
+
+def around_runs(runs: Mapping[str, Sequence[Run]], images: Labelled, epochs: Sequence[int], **how: Any) -> Around:
+    """Name the directions around checkpoints of each architecture's first run; the second one is independent.
+
+    Args:
+        runs: two or more by architecture.
+        images: on which gradients, eigenvectors and mined directions rest.
+        epochs: of the perturbed checkpoints; those that were kept.
+        how: as in `Directions`.
+    """
+    return {
+        name: {e: Directions.around(first, e, images, other=second, **how) for e in epochs if e in first.epochs}
+        for name, (first, second, *_) in runs.items()
+    }
+
+
+def gaussian_lines(around: Around, images: Labelled, *, draws: int = 5) -> list[Line]:
+    """Draw Gaussian curves around every checkpoint, and around the last one in every other condition.
+
+    A model without BatchNorm has one handling of it.
+    """
+    lines = []
+    for name, models in around.items():
+        last = max(models)
+        normed = any(isinstance(m, _BatchNorm) for m in models[last].model.modules())
+        others = [walk for walk in ELSEWHERE if normed or walk.bn == BASE.bn]
+        for epoch, walk in [*((e, BASE) for e in models), *((last, walk) for walk in others)]:
+            for i in range(1, draws + 1):
+                lines.append(draw(models[epoch], f"Gau.{i}", images, walk, architecture=name, epoch=epoch))
+    return lines
+
+
+def lines_along(
+    around: Around, names: Sequence[str], images: Labelled, walk: Walk, epochs: Sequence[int]
+) -> list[Line]:
+    """Draw the curves along named directions around some checkpoints; names that a checkpoint lacks are left out."""
+    return [
+        draw(models[epoch], name, images, walk, architecture=architecture, epoch=epoch)
+        for architecture, models in around.items()
+        for epoch in epochs
+        if epoch in models
+        for name in names
+        if name in models[epoch]
+    ]
+
+
+def panels(lines: Iterable[Line], title: Callable[[Line], str]) -> dict[str, list[Line]]:
+    """Gather lines by what their panel is called."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(title(line), []).append(line)
+    return found
+
+
+def by_model(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Gather lines by the perturbed model."""
+    return panels(lines, lambda line: f"{line.architecture}, E={line.epoch}")
+
+
+def dimensions(around: Around) -> dict[str, int]:
+    """Give each perturbed model's number of parameters d, by the names of `by_model`."""
+    return {
+        f"{name}, E={epoch}": len(directions.weights)
+        for name, models in around.items()
+        for epoch, directions in models.items()
+    }
+
+
+def chained(*groups: Iterable[Iterable[Line]]) -> list[Line]:
+    """Put groups of lines into one list."""
+    return [line for group in groups for lines in group for line in lines]
+
+
+def descents(around: Around, images: Labelled, epochs: Sequence[int]) -> dict[str, tuple[list[Line], list[Line]]]:
+    """Draw the negative gradient, and the Gaussian direction nearest to it at ten times the range, by model.
+
+    Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6).
+    """
+    found = {}
+    for architecture, models in around.items():
+        for epoch in epochs:
+            here = models[epoch]
+            best, _ = most_overlapping(here)
+            both = Directions(here.model, images, own={"Best Gau.": best, "Own Grad.": here["Neg. Grad."]})
+            file: dict[str, Any] = {"architecture": architecture, "epoch": epoch}
+            found[f"{architecture}, E={epoch}"] = tuple(
+                [draw(both, name, images, Walk(None, scale=times * s), **file) for s in (0.01, 0.1, 1.0)]
+                for name, times in (("Own Grad.", 1), ("Best Gau.", 10))
+            )
+    return found  # type: ignore[return-value]
+
+
+def mined_peaks(
+    around: Around, images: Labelled, epochs: Sequence[int]
+) -> tuple[dict[str, Line], dict[str, list[Line]]]:
+    """Draw, by model, the curve along the mined direction and those along the N.E. directions, all equally long.
+
+    BatchNorm's statistics are kept, as they were in mining and in the Hessian.
+    """
+    mined, negative = {}, {}
+    for architecture, models in around.items():
+        for epoch in epochs:
+            here, model = models[epoch], f"{architecture}, E={epoch}"
+            file: dict[str, Any] = {"architecture": architecture, "epoch": epoch}
+            mined[model] = draw(here, "Mine", images, Walk(None, "keep"), **file)
+            walk = Walk(None, "keep", scale=float(here["Mine"].norm()))
+            negative[model] = [draw(here, name, images, walk, **file) for name in here if name.startswith("N.E.")]
+    return mined, negative
+
+
+def second_models(
+    around: Around,
+    images: Labelled,
+    epoch: int,
+    *,
+    alphas: Sequence[float] = (0.0, 0.1),
+    gammas: Sequence[float] = GAMMAS,
+) -> dict[str, list[Line]]:
+    """Draw the curves towards the second models of algorithm 2, one a setting, by architecture."""
+    found: dict[str, list[Line]] = {}
+    for architecture, models in around.items():
+        here = models[epoch]
+        settings = {f"alpha={a:g}, gamma={g:g}": here.towards(a, g) for a, g in product(alphas, gammas)}
+        named = Directions(here.model, images, own=settings)
+        walk = Walk(None, span=TOWARDS)
+        found[architecture] = [
+            draw(named, name, images, walk, architecture=architecture, epoch=epoch) for name in settings
+        ]
+    return found
+
+
+def stacked(values: Mapping[str, Any], name: str) -> xr.Dataset:
+    """Stack equally long values by what they belong to, for saving."""
+    rows = np.stack([np.asarray(v, dtype=float) for v in values.values()])
+    return xr.Dataset({name: (("of", "draw"), rows)}, coords={"of": list(values)})

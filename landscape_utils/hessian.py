@@ -1,0 +1,357 @@
+"""The spectrum of a model's Hessian: extremal eigenpairs, density, and traces (mining the loss landscape, section 3).
+
+H is the Hessian of the mean cross entropy, with the model in evaluation mode; see `hessian_operator`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from landscape_utils import points, store
+from landscape_utils.hessian_operator import HessianOperator, Parameters
+from landscape_utils.inference import Pairs
+from landscape_utils.lanczos import Extremal, extremal_pairs, quadrature
+
+FINE = 1e-4  # a tolerance below this is beyond float32's products, whose rounding is 1e-7 of the largest eigenvalue
+CONFIDENCE = 0.95
+
+
+class ConvergenceWarning(UserWarning):
+    """An eigenpair's residual is larger than was asked for."""
+
+
+class Estimate(NamedTuple):
+    """A mean over random probes.
+
+    Attributes:
+        value: the mean.
+        standard_error: standard deviation of the probes' values / sqrt(probes).
+        low, high: 95 % confidence interval of the mean, by Student's t.
+        draws: one value a probe, shape (probes,).
+    """
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+    draws: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, draws: NDArray[np.float64]) -> Estimate:
+        """Average one value a probe."""
+        value, error = float(draws.mean()), float(draws.std(ddof=1) / np.sqrt(len(draws)))
+        reach = error * float(stdtrit(len(draws) - 1, (1 + CONFIDENCE) / 2))
+        return cls(value, error, value - reach, value + reach, draws)
+
+
+# --- extremal eigenpairs ---------------------------------------------------------------------------------------
+
+
+def hessian_eigenpairs(
+    model: nn.Module,
+    data: Pairs,
+    k: int = 5,
+    *,
+    tol: float = 1e-6,
+    parameters: Parameters = None,
+    seed: int = 0,
+    max_products: int = 2000,
+    cache: bool = True,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Find the k largest and the k smallest eigenvalues of the Hessian, with their eigenvectors.
+
+    H v = lambda v; both ends from one Krylov space, until |H v - lambda v| <= tol max(|lambda|, 0.01 max |lambda|) for
+    every pair (mining the loss landscape, section 3: P.E. and N.E. directions).
+
+    Args:
+        model: classifier, looked at in evaluation mode and left as it was.
+        data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
+        k: pairs at each end; where P < 2k all P are given, the larger half from above.
+        tol: see above. Products are in the model's dtype; in float64 for a tol below 1e-4, which float32 cannot give.
+        parameters: names of layers or parameters, a block of H; by default all, frozen ones too.
+        seed: of the vector at which the Krylov space starts.
+        max_products: products with H, at most.
+        cache: keep the result on disk, and use what is there.
+        progress: a bar with the products taken and the worst residual in units of the criterion's right side / tol.
+
+    Returns:
+        Dataset over `rank`: P.E.1 (the largest) to P.E.k, then N.E.1 (the smallest, mostly the most negative) to N.E.k;
+        `eigenvalue` (nats per squared unit of weight), `residual` |H v - lambda v|, `residual_ratio` to be compared
+        with tol, `converged`; `eigenvector` (rank, parameter) of unit norm, its largest entry positive, in the order
+        of `model.parameters()`. Attributes: products, tol, parameters, largest_residual_ratio.
+
+    Raises:
+        ValueError: k below 1, a tol that is not above 0, an unknown layer, or unusable data.
+        FloatingPointError: a product is not finite.
+
+    Warns:
+        ConvergenceWarning: `max_products` did not suffice.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")
+    if not 0 < tol < 1:
+        raise ValueError(f"tol is {tol}; it must be between 0 and 1")
+    operator = HessianOperator(model, data, parameters=parameters, dtype=_precision(model, tol))
+    if max_products < min(2 * k, operator.size):
+        raise ValueError(f"max_products is {max_products}; {k} pairs at each end need {min(2 * k, operator.size)}")
+    smallest = min(k, operator.size // 2)
+    largest = min(k, operator.size - smallest)
+
+    def compute() -> xr.Dataset:
+        with _bar("Hessian eigenpairs", None, progress) as tick:
+            start = _gaussian(operator, np.random.SeedSequence(seed))
+            limits = {"tol": tol, "max_products": max_products}
+            found = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
+        return _pairs_dataset(found, largest, tol, operator)
+
+    settings = {"k": k, "tol": tol, "seed": seed, "max_products": max_products, "parameters": operator.names}
+    result = _kept("eigenpairs", settings, operator, compute) if cache else compute()
+    if not bool(result.converged.all()):
+        worst = result.attrs["largest_residual_ratio"]
+        warnings.warn(
+            f"after {result.attrs['products']} products {int((~result.converged).sum())} of {len(result['rank'])} "
+            f"eigenpairs have residuals above tol={tol:g} (the worst {worst:.1e}); raise max_products or tol",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _precision(model: nn.Module, tol: float) -> torch.dtype:
+    parameter = next(model.parameters(), None)
+    if parameter is None or parameter.device.type == "mps":  # MPS has no float64
+        return torch.float32
+    return parameter.dtype if tol >= FINE else torch.float64
+
+
+def _pairs_dataset(found: Extremal, largest: int, tol: float, operator: HessianOperator) -> xr.Dataset:
+    smallest = len(found.values) - largest
+    ranks = [f"P.E.{i + 1}" for i in range(largest)] + [f"N.E.{i + 1}" for i in range(smallest)]
+    peaks = found.vectors.gather(1, found.vectors.abs().argmax(1, keepdim=True))
+    vectors = (found.vectors * peaks.sign()).to("cpu", operator.dtype)
+    ratios = found.ratios.numpy()
+    units = {"units": "nats per squared unit of weight"}
+    return xr.Dataset(
+        {
+            "eigenvalue": ("rank", found.values.numpy(), units),
+            "residual": ("rank", found.residuals.numpy(), {**units, "long_name": "|H v - lambda v|"}),
+            "residual_ratio": ("rank", ratios, {"long_name": "residual / max(|lambda|, 0.01 max |lambda|)"}),
+            "converged": ("rank", ratios <= tol),
+            "eigenvector": (("rank", "parameter"), vectors.numpy(), {"long_name": "unit vectors"}),
+        },
+        coords={"rank": ranks},
+        attrs={
+            "products": found.products,
+            "tol": tol,
+            "largest_residual_ratio": float(ratios.max()),
+            **operator.about,
+        },
+    )
+
+
+def _kept(
+    kind: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
+) -> xr.Dataset:
+    """Look a result up on its shelf, unless the model answers a few examples otherwise than it did then."""
+    told = {name: str(value) for name, value in {**settings, "kind": kind, "dtype": operator.dtype}.items()}
+    which = store.shelf("spectra", points.fingerprint(operator.model, [operator.inputs, operator.targets], told))
+    with store.locked(which):
+        probe, known = which.get_tensors("probe"), which.get_dataset(kind)
+        if probe is not None and known is not None and points.same_logits(probe["logits"], operator.logits):
+            return known
+        result = compute()
+        which.put_tensors("probe", {"logits": operator.logits})
+        which.put_dataset(kind, result)
+    return result
+
+
+# --- density and traces ----------------------------------------------------------------------------------------
+
+
+def hessian_density(
+    model: nn.Module,
+    data: Pairs,
+    *,
+    steps: int = 80,
+    probes: int = 4,
+    parameters: Parameters = None,
+    seed: int = 0,
+    cache: bool = True,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Estimate the density of the Hessian's eigenvalues by stochastic Lanczos quadrature.
+
+    rho = mean over probes of sum_i w_i delta(t - t_i), with nodes t_i the eigenvalues of the probe's tridiagonal matrix
+    and w_i the squared first entries of its eigenvectors (Ghorbani et al. 2019, algorithm 1).
+
+    Args:
+        model, data, parameters, cache: as for `hessian_eigenpairs`; products are in the model's dtype.
+        steps: of Lanczos' method, products a probe; fewer where there are fewer parameters.
+        probes: random vectors of which the density is the mean.
+        seed: of the probes.
+        progress: a bar over the products.
+
+    Returns:
+        Dataset over `probe` and `node`: `eigenvalue`, ascending, and `weight`, which sums to one over a probe's nodes.
+        Where a probe's Krylov space ends early, the nodes left over have weight zero. See `smoothed_density`.
+
+    Raises:
+        ValueError: steps or probes below 1, an unknown layer, or unusable data.
+        FloatingPointError: a product is not finite.
+    """
+    for name, value in (("steps", steps), ("probes", probes)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    operator = HessianOperator(model, data, parameters=parameters)
+    steps = min(steps, operator.size)
+
+    def compute() -> xr.Dataset:
+        nodes, weights = np.zeros((2, probes, steps))
+        with _bar("Hessian density", steps * probes, progress) as tick:
+            for i, sequence in enumerate(np.random.SeedSequence(seed).spawn(probes)):
+                counted = _counted(operator, tick)
+                t, w = quadrature(counted, _gaussian(operator, sequence), steps)
+                nodes[i], weights[i, : len(w)] = t[-1], w
+                nodes[i, : len(t)] = t
+        return xr.Dataset(
+            {
+                "eigenvalue": (("probe", "node"), nodes, {"units": "nats per squared unit of weight"}),
+                "weight": (("probe", "node"), weights, {"units": "share of the eigenvalues"}),
+            },
+            attrs={"steps": steps, "seed": seed, **operator.about},
+        )
+
+    settings: dict[str, object] = {"steps": steps, "probes": probes, "seed": seed, "parameters": operator.names}
+    return _kept("density", settings, operator, compute) if cache else compute()
+
+
+def smoothed_density(density: xr.Dataset, *, width: float = 0.01, points: int = 500) -> xr.DataArray:
+    """Smooth a density's nodes with a Gaussian kernel and average over the probes.
+
+    Args:
+        density: from `hessian_density`.
+        width: standard deviation of the kernel, as a share of the range of the nodes.
+        points: of the grid, which reaches five widths beyond the nodes.
+
+    Returns:
+        Array over `eigenvalue`, whose integral is one.
+    """
+    nodes, weights = density.eigenvalue.values, density.weight.values
+    low, high = float(nodes.min()), float(nodes.max())
+    sigma = width * ((high - low) or 1.0)
+    grid = np.linspace(low - 5 * sigma, high + 5 * sigma, points)
+    kernel = np.exp(-0.5 * ((grid - nodes.reshape(-1, 1)) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    rho = (weights.reshape(-1, 1) * kernel).sum(0) / len(nodes)
+    return xr.DataArray(rho, {"eigenvalue": grid}, name="density", attrs={"width": sigma})
+
+
+def hessian_trace(
+    model: nn.Module,
+    data: Pairs,
+    *,
+    probes: int = 30,
+    parameters: Parameters = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Estimate:
+    """Estimate the trace of the Hessian by Hutchinson's method: the mean of v^T H v over random signs v.
+
+    Args:
+        model, data, parameters: as for `hessian_eigenpairs`; products are in the model's dtype.
+        probes: products; the standard error falls as 1 / sqrt(probes).
+        seed: of the probes.
+        progress: a bar over the products.
+
+    Returns:
+        The trace, in nats per squared unit of weight, with its standard error and 95 % confidence interval.
+
+    Raises:
+        ValueError: fewer than two probes, an unknown layer, or unusable data.
+        FloatingPointError: a product is not finite.
+    """
+    operator = HessianOperator(model, data, parameters=parameters)
+    return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[0]
+
+
+def hessian_square_trace(
+    model: nn.Module,
+    data: Pairs,
+    *,
+    probes: int = 30,
+    parameters: Parameters = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Estimate:
+    """Estimate the trace of the squared Hessian, the sum of squared eigenvalues: the mean of |H v|^2 over random signs.
+
+    Arguments, result and errors are those of `hessian_trace`, with the same products for the same seed.
+    """
+    operator = HessianOperator(model, data, parameters=parameters)
+    return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[1]
+
+
+def trace_estimates(
+    product: Callable[[Tensor], Tensor], size: int, probes: int, *, seed: int = 0, progress: bool = True
+) -> tuple[Estimate, Estimate]:
+    """Estimate tr A and tr A^2 of a symmetric operator from the same products with random signs.
+
+    Args:
+        product: maps v to A v, both of shape (P,); v is float64 on the CPU.
+        size: P.
+        probes: products, at least two.
+        seed: of the signs.
+        progress: a bar over the products.
+
+    Raises:
+        ValueError: fewer than two probes.
+    """
+    if probes < 2:
+        raise ValueError(f"probes is {probes}; a standard error needs at least 2")
+    generator = torch.Generator().manual_seed(seed)
+    first, second = np.empty((2, probes))
+    with _bar("Hessian trace", probes, progress) as tick:
+        for i in range(probes):
+            signs = torch.randint(2, (size,), generator=generator).double() * 2 - 1
+            image = product(signs).double().cpu()
+            first[i], second[i] = float(signs @ image), float(image @ image)
+            tick(i + 1, None)
+    return Estimate.of(first), Estimate.of(second)
+
+
+def _gaussian(operator: HessianOperator, sequence: np.random.SeedSequence) -> Tensor:
+    drawn = np.random.default_rng(sequence).standard_normal(operator.size)
+    return torch.from_numpy(drawn).to(operator.device, operator.dtype)
+
+
+def _counted(operator: HessianOperator, tick: Callable[[int, float | None], None]) -> Callable[[Tensor], Tensor]:
+    def product(vector: Tensor) -> Tensor:
+        image = operator(vector)
+        tick(0, None)
+        return image
+
+    return product
+
+
+@contextmanager
+def _bar(what: str, total: int | None, progress: bool) -> Iterator[Callable[[int, float | None], None]]:
+    """Show products, and the worst residual ratio where there is one."""
+    with tqdm(total=total, desc=what, unit="product", leave=False, disable=not progress) as bar:
+
+        def tick(_: int, ratio: float | None) -> None:
+            bar.update()
+            if ratio is not None:
+                bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
+
+        yield tick

@@ -1,0 +1,229 @@
+"""Products with the Hessian of a model's mean cross entropy, exact and in small batches.
+
+Measured on two CPU cores, small ResNet, 500 images of 32x32x3: seconds a product in batches of 25 / 50 / 100.
+
+    double backward, channels-last, BatchNorm folded into the convolutions    0.71 / 0.68 / 0.66
+    double backward, channels-last, BatchNorm by itself                       0.99 / 0.97 / 0.99
+    forward over reverse, channels-last, folded                               0.73 / 0.64 / 0.69
+    forward over reverse, channels-last, BatchNorm by itself                  1.01 / 0.84 / 1.01
+
+The two ways agree to 2e-7 in float32; double backward is as fast, and more operations have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from landscape_utils import space
+from landscape_utils.engine import resident
+from landscape_utils.errors import unknown
+from landscape_utils.folding import fold
+from landscape_utils.inference import Pairs, check_logits
+from landscape_utils.shadow import install, pack, probe, shadow
+
+BATCH = {"cuda": 500, "mps": 200}
+CPU_BATCH = 100
+EXAMPLE_VALUES = 3 * 32 * 32  # of larger inputs fewer come at once
+
+PROBED = 16  # examples by whose logits a model is known again
+
+Parameters = str | Sequence[str] | None
+Named = Mapping[str, Tensor]
+
+
+class Expansion(NamedTuple):
+    """What a pass over the data tells about the loss at a point along a direction v.
+
+    Attributes:
+        loss: mean cross entropy in nats.
+        gradient: g, shape (P,).
+        product: H v, shape (P,).
+    """
+
+    loss: float
+    gradient: Tensor
+    product: Tensor
+
+
+class HessianOperator:
+    """The Hessian H of a model's mean cross entropy over data, known by its products.
+
+    The model is in evaluation mode: BatchNorm uses its running statistics, dropout is off. Second derivatives of ReLU
+    and max-pooling are zero almost everywhere and are taken as zero.
+
+    Attributes:
+        names: the parameters that H is about, in the order of `model.parameters()`.
+        size: how many numbers they are, P.
+        origin: their values, shape (P,).
+        dtype: of products.
+        logits: the model's answers to a few examples, shape (n, C).
+        about: what a result's attributes say of it.
+    """
+
+    def __init__(
+        self, model: nn.Module, data: Pairs, *, parameters: Parameters = None, dtype: torch.dtype | None = None
+    ) -> None:
+        """Prepare a model, which is left as it is, and data.
+
+        Args:
+            model: classifier; its logits have shape (N, C).
+            data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
+            parameters: a block of H: names of layers or parameters, such as "fc" or "layer1.0"; by default all.
+                Frozen parameters (requires_grad=False) are part of it: a landscape does not ask what is trained.
+                Unused ones have zero rows.
+            dtype: of weights, data and products; by default the model's own.
+
+        Raises:
+            ValueError: an unknown name, logits that are not (N, C), wrong targets, or no data.
+        """
+        inputs, targets = resident(model, data)
+        self.logits = probe(model, inputs[:PROBED], space.flatten(model)).cpu()
+        check_logits(self.logits, targets.cpu())
+        self.model = model
+        chosen = _chosen(model, parameters)
+        self.names = list(chosen)
+        self.dtype = dtype or next(model.parameters()).dtype
+        self.device = targets.device
+        self.targets = targets
+        self.inputs = inputs.to(self.dtype) if inputs.is_floating_point() else inputs
+        if inputs.ndim == 4:
+            self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
+        self._tree = shadow(model)
+        weights = pack(space.flatten(model), model).to(self.dtype)
+        install(self._tree, model, weights)
+        self._tree.to(self.dtype)  # the buffers, which are its own as well
+        folds = fold(self._tree, weights, self.inputs[:2])
+
+        def refresh(*_: object) -> None:
+            for one in folds:
+                one.refresh()
+
+        self._tree.register_forward_pre_hook(refresh)  # folded weights follow those that are differentiated
+        own = dict(self._tree.named_parameters())
+        self._layout = {name: own[name].detach() for name in self.names}
+        self.origin = _flat(self._layout)
+        self.size = len(self.origin)
+        self.about = {
+            "model": type(model).__name__,
+            "parameters": "all" if parameters is None else ", ".join(self.names),
+            "size": self.size,
+            "examples": len(targets),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "torch": str(torch.__version__),
+        }
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """Multiply: H v, shape (P,), for v of shape (P,).
+
+        Raises:
+            ValueError: v has another shape.
+            FloatingPointError: the product is not finite.
+        """
+        return self.expand(vector).product
+
+    def expand(self, vector: Tensor, *, at: Tensor | None = None) -> Expansion:
+        """Give the loss, its gradient and H v in one pass over the data.
+
+        Args:
+            vector: v, shape (P,).
+            at: values of the parameters, shape (P,); by default the model's own.
+
+        Raises:
+            ValueError: a vector has another shape.
+            FloatingPointError: the product is not finite.
+        """
+        point, direction = self._shaped(self.origin if at is None else at), self._shaped(vector)
+        loss, gradient, product = 0.0, torch.zeros_like(self.origin), torch.zeros_like(self.origin)
+        with _differentiable():
+            for x, y in self._batches():
+                value, first, second = self._batch(point, direction, x, y)
+                loss += float(value)
+                gradient += _flat(first)
+                product += _flat(second)
+        count = len(self.targets)
+        if not bool(product.isfinite().all()):
+            raise FloatingPointError("a product with the Hessian is not finite; look for NaN in weights and data")
+        return Expansion(loss / count, gradient / count, product / count)
+
+    def checked(self, vector: Tensor) -> Tensor:
+        """Give a vector, shape (P,), on the operator's device in its dtype.
+
+        Raises:
+            ValueError: it has another shape.
+        """
+        if vector.shape != (self.size,):
+            raise ValueError(f"the vector has shape {tuple(vector.shape)}; this Hessian's are flat, ({self.size},)")
+        return vector.detach().to(self.origin)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        size, values = BATCH.get(self.device.type, CPU_BATCH), self.inputs[:1].numel() or 1
+        size = max(1, min(size, size * EXAMPLE_VALUES // values))
+        yield from zip(self.inputs.split(size), self.targets.split(size), strict=True)
+
+    def _batch(self, point: Named, direction: Named, x: Tensor, y: Tensor) -> tuple[Tensor, Named, Named]:
+        """Sum one batch's loss, gradient and product, by differentiating twice."""
+        moved = {name: p.detach().requires_grad_() for name, p in point.items()}
+        own = list(moved.values())
+        loss = self._loss(moved, x, y)
+        first = _gradients(loss, own)
+        slope = torch.stack([(g * d).sum() for g, d in zip(first, direction.values(), strict=True)]).sum()
+        second = _gradients(slope, own)
+        gradient = {name: g.detach() for name, g in zip(moved, first, strict=True)}
+        return loss.detach(), gradient, {name: h.detach() for name, h in zip(moved, second, strict=True)}
+
+    def _loss(self, point: Named, x: Tensor, y: Tensor) -> Tensor:
+        logits: Tensor = functional_call(self._tree, dict(point), (x,))
+        return F.cross_entropy(logits, y, reduction="sum")
+
+    def _shaped(self, vector: Tensor) -> Named:
+        parts = self.checked(vector).split([p.numel() for p in self._layout.values()])
+        return {
+            # In the parameters' own memory layout, so that convolutions need not reorder.
+            name: torch.empty_like(p).copy_(part.view(p.shape))
+            for (name, p), part in zip(self._layout.items(), parts, strict=True)
+        }
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Take gradients even where the caller takes none; of attention, only the plain kernel has second derivatives."""
+    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def _gradients(output: Tensor, own: list[Tensor]) -> Sequence[Tensor]:
+    """Differentiate once, so that it can be done again; zeros where nothing depends on a parameter."""
+    if not output.requires_grad:
+        return [torch.zeros_like(p) for p in own]
+    return torch.autograd.grad(output, own, create_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def _flat(named: Named) -> Tensor:
+    return torch.cat([p.reshape(-1) for p in named.values()])
+
+
+def _chosen(model: nn.Module, parameters: Parameters) -> dict[str, Tensor]:
+    """Find the parameters that names stand for, in the order of `model.parameters()`."""
+    every = dict(model.named_parameters())
+    if parameters is None:
+        return dict(every)
+    aliases = dict(model.named_parameters(remove_duplicate=False))  # a tied one has several names
+    wanted: set[int] = set()
+    for name in [parameters] if isinstance(parameters, str) else parameters:
+        found = {id(p) for alias, p in aliases.items() if alias == name or alias.startswith(f"{name}.")}
+        if not found:
+            layers = [alias.rsplit(".", depth)[0] for alias in aliases for depth in range(1, 1 + alias.count("."))]
+            raise unknown("layer or parameter", name, {*layers, *aliases})
+        wanted |= found
+    if not wanted:
+        raise ValueError("parameters names no layer; leave it out for the whole network")
+    return {name: p for name, p in every.items() if id(p) in wanted}
