@@ -3,6 +3,7 @@
 from landscape_utils.curves import name_curve, stationary_points
 from landscape_utils.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from landscape_utils.data import Dataset, Labelled, load_dataset
+from landscape_utils.directions import Directions
 from landscape_utils.ego import class_gradients, ego_surface
 from landscape_utils.evaluate import curve, refine, surface
 from landscape_utils.flatness import flat_area
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "RECIPES",
     "Dataset",
+    "Directions",
     "Labelled",
     "Run",
     "RunSpec",

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import evaluate, space
-from landscape_utils.curves import CurveShape, shape_of, stationary_points
+from landscape_utils.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
 from landscape_utils.data import Labelled
 from landscape_utils.directions import Directions
 from landscape_utils.engine import Statistics
@@ -110,7 +110,17 @@ def draw(
     axis = grid_axis(low, high, walk.points)
     how: evaluate.Options = {"normalisation": walk.normalisation, "bn": walk.bn, "progress": progress}
     grid = evaluate.curve(directions.model, images, directions[name], axis, **how)
-    return Line(architecture, epoch, name, walk, grid, shape_of(grid))
+    return Line(architecture, epoch, name, walk, grid, shape_of(grid, tolerance=tolerance(grid)))
+
+
+def tolerance(grid: xr.Dataset) -> float:
+    """Give what a turning point must stand out by: 1 % of the range of losses up to 2 log C, 0.001 nats at least.
+
+    Without the cap, walls of hundreds of nats would hide the peak between them.
+    """
+    loss = grid["loss"].values
+    seen = np.minimum(loss[np.isfinite(loss)], 2 * np.log(grid.sizes["class"]))
+    return max(LEAST, SHARE * float(np.ptp(seen))) if len(seen) else LEAST
 
 
 def two_sided_drop(line: Line) -> float:
@@ -277,7 +287,8 @@ def chained(*groups: Iterable[Iterable[Line]]) -> list[Line]:
 def descents(around: Around, images: Labelled, epochs: Sequence[int]) -> dict[str, tuple[list[Line], list[Line]]]:
     """Draw the negative gradient, and the Gaussian direction nearest to it at ten times the range, by model.
 
-    Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6).
+    Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6). BatchNorm's
+    statistics are kept, as they were for the gradient.
     """
     found = {}
     for architecture, models in around.items():
@@ -287,7 +298,7 @@ def descents(around: Around, images: Labelled, epochs: Sequence[int]) -> dict[st
             both = Directions(here.model, images, own={"Best Gau.": best, "Own Grad.": here["Neg. Grad."]})
             file: dict[str, Any] = {"architecture": architecture, "epoch": epoch}
             found[f"{architecture}, E={epoch}"] = tuple(
-                [draw(both, name, images, Walk(None, scale=times * s), **file) for s in (0.01, 0.1, 1.0)]
+                [draw(both, name, images, Walk(None, "keep", times * s), **file) for s in (0.01, 0.1, 1.0)]
                 for name, times in (("Own Grad.", 1), ("Best Gau.", 10))
             )
     return found  # type: ignore[return-value]

@@ -26,6 +26,7 @@ PANELS = [
     ("01_cctm", FAST, -1, 90),
     ("02_ego_flatness", {**FAST, **COARSE}, 0, 120),
     ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
+    ("04_gmi_mli_wpeak", {**FAST, "epochs": "2", "checkpoints": "[1]", "images": "50", "draws": "1"}, -1, -60),
 ]
 
 pytestmark = [

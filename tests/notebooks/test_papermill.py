@@ -44,6 +44,11 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
 
 
 SMALLEST = ("-p", "seeds=0", "-p", "images=100", "-p", "points=5", "-p", "fine_points=5")
+LEAST = tuple(
+    word
+    for value in ("epochs=2", "checkpoints=1", "train_size=300", "test_size=200", "images=50", "draws=1")
+    for word in ("-p", value)
+)
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
@@ -54,6 +59,21 @@ PARTS = {
         FAST,
         {"dance", "pair-correlations", "cell-correlations", "notes", "partners"},
         {f"CI-{i}" for i in range(14, 19)},
+    ),
+    "04_gmi_mli_wpeak": (
+        ("-p", "architectures=mlp", *LEAST),
+        {
+            "gaussian",
+            "angles",
+            "best-gaussian",
+            "v-sides",
+            "w-basins",
+            "eigenvectors",
+            "w-peaks",
+            "overlaps",
+            "vvv-basins",
+        },
+        {*(f"ML-{i}" for i in (*range(1, 10), 15, 16, 17)), "ML-8d"},
     ),
 }
 
@@ -122,3 +142,15 @@ def test_real_cifar10_has_verdicts_on_flatness(tmp_path: Path, notebook_environm
     assert found["CI-13"] == "reproduced"
     with xr.open_dataset(tmp_path / "02_ego_flatness-recipes.nc", engine="h5netcdf") as numbers:
         assert "cat-dog, vgg11, anneal-lr, 0" in numbers["space"].values
+
+
+@needs_cifar10
+def test_real_cifar10_has_curves_with_names(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    """The curves of 04 on real images, at their smallest: one quick network, one draw a panel."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    words = ("-p", "dataset=cifar10", "-p", "architectures=mlp", *LEAST)
+    result = landscape("run", "04_gmi_mli_wpeak", *words, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert verdicts(tmp_path, "04_gmi_mli_wpeak")["ML-4"] == "reproduced"
+    with xr.open_dataset(tmp_path / "04_gmi_mli_wpeak-w-basins.nc", engine="h5netcdf") as numbers:
+        assert numbers["shape"].size == 4

@@ -178,6 +178,7 @@ def test_chaos_lies_above_chance_and_vanishes_from_afar(
 
 def test_the_largest_count_of_all_is_named() -> None:
     assert_judged(verdicts.at_most_five([line(V), line(PEAK)]), "ML-17", "reproduced")
+    assert_judged(verdicts.at_most_five([line(V), line(1e-4 * WIGGLY)]), "ML-17", "reproduced")
     got = verdicts.at_most_five([line(V), line(WIGGLY, direction="N.E.3")])
     assert_judged(got, "ML-17", "not reproduced")
     assert "N.E.3" in got.measured

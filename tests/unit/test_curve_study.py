@@ -56,6 +56,14 @@ def test_a_line_is_the_loss_along_its_direction(around: study.Around, small: Dat
     assert str(line.walk) == "Norm, No UpBN, s=0.5"
 
 
+def test_high_walls_do_not_hide_a_peak() -> None:
+    low = line_of([-2, -1, 0, 1, 2], [3, 1, 2, 1, 3]).grid
+    high = line_of([-2, -1, 0, 1, 2], [900, 1, 2, 1, np.inf]).grid
+    assert study.tolerance(low) == pytest.approx(0.01 * (2 * np.log(3) - 1))
+    assert study.tolerance(high) == pytest.approx(study.tolerance(low))
+    assert study.tolerance(line_of([-1, 0, 1], [np.nan] * 3).grid) == 1e-3
+
+
 def test_the_depth_of_a_peak_is_its_shallower_side() -> None:
     assert study.two_sided_drop(line_of([-2, -1, 0, 1, 2], [3, 0.5, 2, 1.5, 4])) == 0.5
     assert study.two_sided_drop(line_of([-2, -1, 0, 1, 2], [3, 0.5, 2, 2.5, 4])) == 0.0
