@@ -7,7 +7,7 @@ from landscape_utils.directions import Directions
 from landscape_utils.ego import class_gradients, ego_surface
 from landscape_utils.evaluate import curve, refine, surface
 from landscape_utils.flatness import flat_area
-from landscape_utils.hessian import hessian_density, hessian_eigenpairs, hessian_trace
+from landscape_utils.hessian import hessian_density, hessian_eigenpairs
 from landscape_utils.inference import outcomes
 from landscape_utils.interference import (
     agreement,
@@ -31,6 +31,7 @@ from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
 from landscape_utils.second_order import slope_and_curvature
 from landscape_utils.space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
+from landscape_utils.traces import hessian_trace
 from landscape_utils.training import default_device, train
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The spectrum of a model's Hessian: extremal eigenpairs, density, and traces (mining the loss landscape, section 3).
+"""The spectrum of a model's Hessian: extremal eigenpairs and density (mining the loss landscape, section 3).
 
 H is the Hessian of the mean cross entropy, with the model in evaluation mode; see `hessian_operator`.
 """
@@ -6,53 +6,23 @@ H is the Hessian of the mean cross entropy, with the model in evaluation mode; s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
-from scipy.special import stdtrit
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from landscape_utils import points, store
-from landscape_utils.hessian_operator import HessianOperator, Parameters
+from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
 from landscape_utils.inference import Pairs
 from landscape_utils.lanczos import Extremal, extremal_pairs, quadrature
 
 FINE = 1e-4  # a tolerance below this is beyond float32's products, whose rounding is 1e-7 of the largest eigenvalue
-CONFIDENCE = 0.95
 
 
 class ConvergenceWarning(UserWarning):
     """An eigenpair's residual is larger than was asked for."""
-
-
-class Estimate(NamedTuple):
-    """A mean over random probes.
-
-    Attributes:
-        value: the mean.
-        standard_error: standard deviation of the probes' values / sqrt(probes).
-        low, high: 95 % confidence interval of the mean, by Student's t.
-        draws: one value a probe, shape (probes,).
-    """
-
-    value: float
-    standard_error: float
-    low: float
-    high: float
-    draws: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, draws: NDArray[np.float64]) -> Estimate:
-        """Average one value a probe."""
-        value, error = float(draws.mean()), float(draws.std(ddof=1) / np.sqrt(len(draws)))
-        reach = error * float(stdtrit(len(draws) - 1, (1 + CONFIDENCE) / 2))
-        return cls(value, error, value - reach, value + reach, draws)
 
 
 # --- extremal eigenpairs ---------------------------------------------------------------------------------------
@@ -110,7 +80,7 @@ def hessian_eigenpairs(
     largest = min(k, operator.size - smallest)
 
     def compute() -> xr.Dataset:
-        with _bar("Hessian eigenpairs", None, progress) as tick:
+        with products_bar("Hessian eigenpairs", None, progress) as tick:
             start = _gaussian(operator, np.random.SeedSequence(seed))
             limits = {"tol": tol, "max_products": max_products}
             found = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
@@ -177,7 +147,7 @@ def _kept(
     return result
 
 
-# --- density and traces ----------------------------------------------------------------------------------------
+# --- density --------------------------------------------------------------------------------------------------
 
 
 def hessian_density(
@@ -219,7 +189,7 @@ def hessian_density(
 
     def compute() -> xr.Dataset:
         nodes, weights = np.zeros((2, probes, steps))
-        with _bar("Hessian density", steps * probes, progress) as tick:
+        with products_bar("Hessian density", steps * probes, progress) as tick:
             for i, sequence in enumerate(np.random.SeedSequence(seed).spawn(probes)):
                 counted = _counted(operator, tick)
                 t, w = quadrature(counted, _gaussian(operator, sequence), steps)
@@ -257,79 +227,6 @@ def smoothed_density(density: xr.Dataset, *, width: float = 0.01, points: int = 
     return xr.DataArray(rho, {"eigenvalue": grid}, name="density", attrs={"width": sigma})
 
 
-def hessian_trace(
-    model: nn.Module,
-    data: Pairs,
-    *,
-    probes: int = 30,
-    parameters: Parameters = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> Estimate:
-    """Estimate the trace of the Hessian by Hutchinson's method: the mean of v^T H v over random signs v.
-
-    Args:
-        model, data, parameters: as for `hessian_eigenpairs`; products are in the model's dtype.
-        probes: products; the standard error falls as 1 / sqrt(probes).
-        seed: of the probes.
-        progress: a bar over the products.
-
-    Returns:
-        The trace, in nats per squared unit of weight, with its standard error and 95 % confidence interval.
-
-    Raises:
-        ValueError: fewer than two probes, an unknown layer, or unusable data.
-        FloatingPointError: a product is not finite.
-    """
-    operator = HessianOperator(model, data, parameters=parameters)
-    return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[0]
-
-
-def hessian_square_trace(
-    model: nn.Module,
-    data: Pairs,
-    *,
-    probes: int = 30,
-    parameters: Parameters = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> Estimate:
-    """Estimate the trace of the squared Hessian, the sum of squared eigenvalues: the mean of |H v|^2 over random signs.
-
-    Arguments, result and errors are those of `hessian_trace`, with the same products for the same seed.
-    """
-    operator = HessianOperator(model, data, parameters=parameters)
-    return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[1]
-
-
-def trace_estimates(
-    product: Callable[[Tensor], Tensor], size: int, probes: int, *, seed: int = 0, progress: bool = True
-) -> tuple[Estimate, Estimate]:
-    """Estimate tr A and tr A^2 of a symmetric operator from the same products with random signs.
-
-    Args:
-        product: maps v to A v, both of shape (P,); v is float64 on the CPU.
-        size: P.
-        probes: products, at least two.
-        seed: of the signs.
-        progress: a bar over the products.
-
-    Raises:
-        ValueError: fewer than two probes.
-    """
-    if probes < 2:
-        raise ValueError(f"probes is {probes}; a standard error needs at least 2")
-    generator = torch.Generator().manual_seed(seed)
-    first, second = np.empty((2, probes))
-    with _bar("Hessian trace", probes, progress) as tick:
-        for i in range(probes):
-            signs = torch.randint(2, (size,), generator=generator).double() * 2 - 1
-            image = product(signs).double().cpu()
-            first[i], second[i] = float(signs @ image), float(image @ image)
-            tick(i + 1, None)
-    return Estimate.of(first), Estimate.of(second)
-
-
 def _gaussian(operator: HessianOperator, sequence: np.random.SeedSequence) -> Tensor:
     drawn = np.random.default_rng(sequence).standard_normal(operator.size)
     return torch.from_numpy(drawn).to(operator.device, operator.dtype)
@@ -342,16 +239,3 @@ def _counted(operator: HessianOperator, tick: Callable[[int, float | None], None
         return image
 
     return product
-
-
-@contextmanager
-def _bar(what: str, total: int | None, progress: bool) -> Iterator[Callable[[int, float | None], None]]:
-    """Show products, and the worst residual ratio where there is one."""
-    with tqdm(total=total, desc=what, unit="product", leave=False, disable=not progress) as bar:
-
-        def tick(_: int, ratio: float | None) -> None:
-            bar.update()
-            if ratio is not None:
-                bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
-
-        yield tick

@@ -12,7 +12,7 @@ The two ways agree to 2e-7 in float32; double backward is as fast, and more oper
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
 
 from landscape_utils import space
 from landscape_utils.engine import resident
@@ -191,6 +192,19 @@ class HessianOperator:
             name: torch.empty_like(p).copy_(part.view(p.shape))
             for (name, p), part in zip(self._layout.items(), parts, strict=True)
         }
+
+
+@contextmanager
+def products_bar(what: str, total: int | None, progress: bool) -> Iterator[Callable[[int, float | None], None]]:
+    """Show products, and the worst residual ratio where there is one."""
+    with tqdm(total=total, desc=what, unit="product", leave=False, disable=not progress) as bar:
+
+        def tick(_: int, ratio: float | None) -> None:
+            bar.update()
+            if ratio is not None:
+                bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
+
+        yield tick
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from landscape_utils import space
 from landscape_utils.evaluate import curve
-from landscape_utils.hessian import Estimate, trace_estimates
 from landscape_utils.hessian_operator import HessianOperator
 from landscape_utils.inference import Pairs
+from landscape_utils.traces import Estimate, trace_estimates
 
 
 def slope_and_curvature(

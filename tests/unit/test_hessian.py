@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_utils import hessian, hessian_operator, lanczos, space, store
+from landscape_utils import hessian, hessian_operator, lanczos, space, store, traces
 from landscape_utils.hessian_operator import HessianOperator
 
 
@@ -111,9 +111,9 @@ def quiet(model: nn.Module, data: object, k: int = 5, **how: object) -> xr.Datas
 def test_products_equal_the_dense_hessian(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hessian_operator, "CPU_BATCH", batch)
     model, data = network(name), images()
-    want = dense(model, data)
+    want = dense(model, data)[::5]
     operator = HessianOperator(model, data)
-    got = matrix(operator)
+    got = torch.stack([operator(row) for row in torch.eye(operator.size, dtype=torch.float64)[::5]])
     assert float((got - want).abs().max()) < 1e-8 * float(want.abs().max())
 
 
@@ -424,7 +424,7 @@ def test_a_spent_krylov_space_leaves_nodes_without_weight() -> None:
 def test_traces_lie_in_their_stated_intervals() -> None:
     model, data = network("conv"), images()
     h = dense(model, data)
-    for function, want in ((hessian.hessian_trace, h.trace()), (hessian.hessian_square_trace, (h @ h).trace())):
+    for function, want in ((traces.hessian_trace, h.trace()), (traces.hessian_square_trace, (h @ h).trace())):
         got = function(model, data, probes=60, progress=False)
         assert got.low < float(want) < got.high
         assert got.standard_error == pytest.approx(got.draws.std(ddof=1) / 60**0.5)
@@ -436,7 +436,7 @@ def test_the_stated_intervals_hold_the_truth_as_often_as_they_say() -> None:
     a = a + a.T
     inside = []
     for seed in range(400):
-        first, second = hessian.trace_estimates(lambda v: a @ v, 30, 20, seed=seed, progress=False)
+        first, second = traces.trace_estimates(lambda v: a @ v, 30, 20, seed=seed, progress=False)
         inside.append([e.low < t < e.high for e, t in ((first, a.trace()), (second, (a @ a).trace()))])
     shares = np.mean(inside, axis=0)
     assert (shares > 0.92).all()
@@ -448,4 +448,4 @@ def test_densities_and_traces_refuse_too_little() -> None:
     with pytest.raises(ValueError, match="steps is 0; it must be at least 1"):
         hessian.hessian_density(model, data, steps=0)
     with pytest.raises(ValueError, match="probes is 1; a standard error needs at least 2"):
-        hessian.hessian_trace(model, data, probes=1)
+        traces.hessian_trace(model, data, probes=1)

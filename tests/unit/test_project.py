@@ -51,6 +51,7 @@ def test_unit_tests_mirror_the_package() -> None:
         "execute",
         "hessian_operator",
         "lanczos",
+        "traces",
         "sources",
         "archives",
         "interference_claims",
