@@ -200,9 +200,37 @@ def test_passes_are_of_bounded_size_whatever_the_data(monkeypatch: pytest.Monkey
     assert max(seen[2:]) <= 16  # the probe aside
     monkeypatch.setattr(hessian_operator, "EXAMPLE_VALUES", 12)
     operator, sizes = HessianOperator(network("mlp"), images(20)), []
-    monkeypatch.setattr(operator, "_batch", lambda p, d, x, y: sizes.append(len(x)) or (torch.ones(()), p, p))
+    slope = operator._slope
+    monkeypatch.setattr(operator, "_slope", lambda p, x, y: (sizes.append(len(x)), slope(p, x, y))[1])
     operator(operator.origin)
     assert sizes == [3] * 6 + [2]  # larger images come in smaller batches
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_graphs_are_kept_as_far_as_there_is_room_and_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hessian_operator, "CPU_BATCH", 8)
+    model, data = network(name), images(40)
+    vectors = [space.gaussian_direction(model, seed=s) for s in range(3)]
+    without = HessianOperator(model, data)
+    without._room = 0
+    expected = [without(v) for v in vectors]
+    assert not without._kept
+    probe = HessianOperator(model, data)
+    probe(vectors[0])
+    assert len(probe._kept) == 5
+    each = (hessian_operator.GRAPHS - probe._room) / 5
+    for batches in (2, 5):
+        operator, made = HessianOperator(model, data), []
+        operator._room = int((batches + 0.5) * each)
+        slope = operator._slope
+        monkeypatch.setattr(operator, "_slope", lambda p, x, y: (made.append(len(x)), slope(p, x, y))[1])  # noqa: B023
+        for v, want in zip(vectors, expected, strict=True):
+            torch.testing.assert_close(operator(v), want, rtol=1e-12, atol=1e-12)
+        assert len(operator._kept) == batches
+        assert len(made) == 5 + 2 * (5 - batches)
+    moved = operator.expand(vectors[0], at=operator.origin + 0.1)
+    assert not torch.allclose(moved.product, expected[0])
+    torch.testing.assert_close(operator(vectors[0]), expected[0], rtol=1e-12, atol=1e-12)
 
 
 def test_a_loader_and_other_precisions_are_taken() -> None:
