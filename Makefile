@@ -23,8 +23,9 @@ run: setup
 	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures
 	$(BIN)/landscape report --out $(OUT)
 
+# Two processes of one thread each: what the unit tests compute is too small for two threads.
 test: setup lint
-	$(BIN)/python -m pytest tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
 	$(BIN)/python -m pytest tests/notebooks tests/browser
 
 lint: setup
