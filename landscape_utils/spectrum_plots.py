@@ -13,10 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from landscape_utils.curve_plots import TALL
 from landscape_utils.hessian import smoothed_density
 from landscape_utils.plots import COLOURS
 from landscape_utils.spectrum_study import REACH, Noise, Pieces, Spectrum, axis_names, piece, surface_shape
@@ -25,6 +24,7 @@ from landscape_utils.surface_plots import LABELS, SURFACE, named, surface_map
 FLOOR = 1e-7  # of the density's peak: what is drawn of a logarithmic axis
 WIDEST = 4  # curves in a row
 COLUMNS = 3  # surfaces in a row
+HIGHEST = 100.0  # times log C; where losses are larger, the colour is the highest one
 LOWEST = 0.01  # nats; where losses are smaller, the colour is the lowest one
 
 
@@ -112,7 +112,9 @@ def _surfaces(found: Mapping[str, Mapping[str, xr.Dataset]], name: Callable[[xr.
             ax.set_title("\n".join(filter(None, (f"{architecture}: {name(grid)}", ax.get_title()))), fontsize=10)
         for ax in block[len(grids) :]:
             ax.axis("off")
-        bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(block), extend="both", shrink=0.8)
+        bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(block), extend="both", shrink=0.8, format="%g")
+        bar.set_ticks(LogLocator(subs=(1, 3)))
+        bar.minorticks_off()
         bar.set_label(LABELS["loss"])
         start += len(block)
     return figure
@@ -121,7 +123,7 @@ def _surfaces(found: Mapping[str, Mapping[str, xr.Dataset]], name: Callable[[xr.
 def _range(grids: Sequence[xr.Dataset]) -> LogNorm:
     """Span the finite losses, 0.01 nats at least, up to where a loss is tall; beyond are the ends' colours."""
     finite = np.concatenate([grid["loss"].values[np.isfinite(grid["loss"].values)] for grid in grids])
-    low, high = max(float(finite.min()), LOWEST), min(float(finite.max()), TALL * math.log(grids[0].sizes["class"]))
+    low, high = max(float(finite.min()), LOWEST), min(float(finite.max()), HIGHEST * math.log(grids[0].sizes["class"]))
     return LogNorm(low, max(high, 2 * low))
 
 

@@ -91,15 +91,16 @@ def bulk_share(spectrum: Spectrum, within: float = 0.01) -> float:
     return float((w * (abs(t) <= edge)).sum(1).mean())
 
 
-def outliers(spectrum: Spectrum) -> float:
+def outliers(spectrum: Spectrum) -> tuple[float, float]:
     """Estimate how many eigenvalues lie further above zero than the smallest lies below: P sum_{t > |min|} w.
 
-    A bulk about zero reaches as far to both sides; what is beyond its mirrored lower edge is an outlier. The standard
-    error of a count n is about sqrt(2 n / probes).
+    A bulk about zero reaches as far to both sides; what is beyond its mirrored lower edge is an outlier. Returns
+    the count n and its standard error, about sqrt(2 n / probes).
     """
     t, w = spectrum.density["eigenvalue"].values, spectrum.density["weight"].values
     beyond = (w * (t > abs(spectrum.smallest))).sum(1).mean()
-    return float(beyond * spectrum.density.attrs["size"])
+    count = float(beyond * spectrum.density.attrs["size"])
+    return count, float(np.sqrt(2 * count / len(t)))
 
 
 def spectrum_table(found: Mapping[str, Spectrum]) -> xr.Dataset:
