@@ -44,6 +44,18 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
 
 
 SMALLEST = ("-p", "seeds=0", "-p", "images=100", "-p", "points=5", "-p", "fine_points=5")
+SPECTRAL = (
+    "-p",
+    "architectures=mlp",
+    "-p",
+    "checkpoints=1",
+    "-p",
+    "images=50",
+    "-p",
+    "points=7",
+    "-p",
+    "fine_points=5",
+)
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
@@ -54,6 +66,11 @@ PARTS = {
         FAST,
         {"dance", "pair-correlations", "cell-correlations", "notes", "partners"},
         {f"CI-{i}" for i in range(14, 19)},
+    ),
+    "09_hessian_surfaces": (
+        (*FAST[2:], *SPECTRAL),
+        {"spectra", "noise", "pieces", "eigenvectors", "mixed"},
+        {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
 }
 
