@@ -6,7 +6,8 @@ edge of the bulk as the rule for outliers, the measure of negative mass, and the
 lambda = 0.01 loss changes are positive around some solutions only, that around the ResNet's solution the prediction
 stops between 0.003 and 0.01, that there the piece at the initialisation is no worse than others, and that no model has
 about C outliers at both checkpoints (above a tenth of the largest eigenvalue they would have been 17, 3, 4 and 2). The
-criteria were left as the paper's text has them.
+criteria were left as the paper's text has them. The closer surfaces of the notebook came after the results, and judge
+nothing.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ PARTS = {
     ),
     "09_hessian_surfaces": (
         (*FAST[2:], *SPECTRAL),
-        {"spectra", "noise", "pieces", "eigenvectors", "mixed"},
+        {"spectra", "noise", "pieces", "eigenvectors", "closer", "mixed"},
         {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
 }
