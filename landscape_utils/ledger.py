@@ -209,6 +209,38 @@ CLAIMS = {
             "one of the ResNet's settings, alpha 0 and gamma 0.1",
         ),
         Claim(
+            "ML-10",
+            "Two P.E. directions give a bowl, two N.E. directions the bottom of a bottle, one of each a saddle.",
+            "mining the loss landscape, 2.6, figures 11 and 12",
+            "all but one of the panels",
+        ),
+        Claim(
+            "ML-11",
+            "The Hessian's density is a bulk at zero with about C positive outliers; its trace is positive; "
+            "|smallest eigenvalue| falls in training.",
+            "mining the loss landscape, 3, figure 13",
+            "smallest eigenvalues in brackets above the panels",
+        ),
+        Claim(
+            "ML-12",
+            "Under Gaussian noise the mean loss change is half lambda^2 sigma^2 tr H, its variance lambda^2 "
+            "sigma^2 |g|^2 + half lambda^4 sigma^4 tr H^2.",
+            "mining the loss landscape, 3, equation 4 (exponents mended)",
+            "not measured",
+        ),
+        Claim(
+            "ML-13",
+            "The loss change centres on zero at lambda = 0.001 and is positive at 0.01, for sigma = 1.",
+            "mining the loss landscape, 3, figure 13",
+            "100 draws",
+        ),
+        Claim(
+            "ML-14",
+            "Second-order pieces lie along the GMI and MLI curves, except next to the initialisation.",
+            "mining the loss landscape, 3, figure 14",
+            "11 points, pieces of +-0.05",
+        ),
+        Claim(
             "ML-15",
             "From the initialisation to the solution the loss falls monotonically.",
             "mining the loss landscape, 1 and 3",
@@ -226,6 +258,12 @@ CLAIMS = {
             "No curve has more than five stationary points.",
             "mining the loss landscape, A.3",
             "five at most",
+        ),
+        Claim(
+            "ML-18",
+            "At initialisation the Hessian has a larger share of negative eigenvalues than after training.",
+            "mining the loss landscape, 3, figure 13",
+            "seen in the densities; no number",
         ),
     )
 }

@@ -49,6 +49,18 @@ LEAST = tuple(
     for value in ("epochs=2", "checkpoints=1", "train_size=300", "test_size=200", "images=50", "draws=1")
     for word in ("-p", value)
 )
+SPECTRAL = (
+    "-p",
+    "architectures=mlp",
+    "-p",
+    "checkpoints=1",
+    "-p",
+    "images=50",
+    "-p",
+    "points=7",
+    "-p",
+    "fine_points=5",
+)
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
@@ -74,6 +86,11 @@ PARTS = {
             "vvv-basins",
         },
         {*(f"ML-{i}" for i in (*range(1, 10), 15, 16, 17)), "ML-8d"},
+    ),
+    "09_hessian_surfaces": (
+        (*FAST[2:], *SPECTRAL),
+        {"spectra", "noise", "pieces", "eigenvectors", "closer", "mixed"},
+        {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
 }
 
