@@ -12,8 +12,8 @@ from landscape_utils import space
 from landscape_utils import spectrum_study as study
 from landscape_utils.data import Dataset
 from landscape_utils.directions import Directions
-from landscape_utils.hessian import Estimate
 from landscape_utils.second_order import quadratic_moments
+from landscape_utils.traces import Estimate
 
 AXIS = np.linspace(-1, 1, 9)
 
