@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -90,17 +90,21 @@ def piece_curves(drawn: Mapping[str, Pieces]) -> Figure:
 
 
 def shape_panels(found: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
-    """Draw surfaces, by architecture and combination, titled with their shapes by rule."""
-    return _surfaces(found, surface_shape)
+    """Draw surfaces, by architecture and combination, titled with their shapes by rule; each has its own colours."""
+    every = [(architecture, grid) for architecture, grids in found.items() for grid in grids.values()]
+    figure, axes = _panels(len(every), COLUMNS, (3.7, 2.8))
+    for ax, (architecture, grid) in zip(axes, every, strict=False):
+        norm = _range([grid])
+        _draw(ax, grid, f"{architecture}: {surface_shape(grid)}", norm)
+        _scale(figure, [ax], norm)
+    return figure
 
 
 def mixed_panels(found: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
-    """Draw surfaces, by architecture and combination, titled with the names of the curves along both axes."""
-    return _surfaces(found, lambda grid: " x ".join(axis_names(grid)))
+    """Draw surfaces, by architecture and combination, titled with the names of the curves along both axes.
 
-
-def _surfaces(found: Mapping[str, Mapping[str, xr.Dataset]], name: Callable[[xr.Dataset], str]) -> Figure:
-    """Draw three surfaces a row; each architecture has a logarithmic colour range of its own."""
+    Each architecture begins a row, and has one range of colours.
+    """
     rows = {architecture: math.ceil(len(grids) / COLUMNS) for architecture, grids in found.items()}
     figure, axes = _panels(COLUMNS * sum(rows.values()), COLUMNS, (3.2, 2.8))
     start = 0
@@ -108,23 +112,31 @@ def _surfaces(found: Mapping[str, Mapping[str, xr.Dataset]], name: Callable[[xr.
         block = axes[start : start + COLUMNS * rows[architecture]]
         norm = _range(list(grids.values()))
         for ax, grid in zip(block, grids.values(), strict=False):
-            surface_map(named(grid["loss"], grid), ax=ax, norm=norm, bar=False)
-            ax.set_title("\n".join(filter(None, (f"{architecture}: {name(grid)}", ax.get_title()))), fontsize=10)
+            _draw(ax, grid, f"{architecture}: {' x '.join(axis_names(grid))}", norm)
         for ax in block[len(grids) :]:
             ax.axis("off")
-        bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(block), extend="both", shrink=0.8, format="%g")
-        bar.set_ticks(LogLocator(subs=(1, 3)))
-        bar.minorticks_off()
-        bar.set_label(LABELS["loss"])
+        _scale(figure, list(block), norm)
         start += len(block)
     return figure
+
+
+def _draw(ax: Axes, grid: xr.Dataset, title: str, norm: LogNorm) -> None:
+    surface_map(named(grid["loss"], grid), ax=ax, norm=norm, bar=False)
+    ax.set_title("\n".join(filter(None, (title, ax.get_title()))), fontsize=10)
+
+
+def _scale(figure: Figure, axes: Sequence[Axes], norm: LogNorm) -> None:
+    bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=axes, extend="both", shrink=0.8, format="%g")
+    bar.set_ticks(LogLocator(subs=(1, 3)))
+    bar.minorticks_off()
+    bar.set_label(LABELS["loss"])
 
 
 def _range(grids: Sequence[xr.Dataset]) -> LogNorm:
     """Span the finite losses, 0.01 nats at least, up to where a loss is tall; beyond are the ends' colours."""
     finite = np.concatenate([grid["loss"].values[np.isfinite(grid["loss"].values)] for grid in grids])
     low, high = max(float(finite.min()), LOWEST), min(float(finite.max()), HIGHEST * math.log(grids[0].sizes["class"]))
-    return LogNorm(low, max(high, 2 * low))
+    return LogNorm(low, max(high, 1.001 * low))
 
 
 def _panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:

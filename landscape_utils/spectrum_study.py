@@ -29,7 +29,7 @@ PROBES = 30  # random signs for the traces
 CENTRES = 11  # points that get a second-order piece
 REACH = 0.05  # half a piece's length, in lambda
 EIGENPAIRS = (("P.E.1", "P.E.2"), ("N.E.1", "N.E.2"), ("P.E.1", "N.E.1"))
-NEAR = 7  # points along each direction of the closer surfaces
+NEAR = 9  # points along each direction of the closer surfaces
 LEVEL = 1e-3  # nats; a smaller change is none
 
 # --- spectra -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from landscape_utils import spectrum_plots as pictures
 from tests.unit.test_spectrum_claims import bottle, pieces, saddle
@@ -38,18 +40,32 @@ def test_pieces_are_drawn_on_their_curve() -> None:
         np.testing.assert_allclose(one.get_ydata(), np.interp(one.get_xdata(), curve.get_xdata(), curve.get_ydata()))
 
 
-def test_surfaces_have_names_on_their_axes_and_a_range_for_each_network() -> None:
-    found = {"mlp": {str(i): plane(bottle) for i in range(4)}, "resnet8": {"0": plane(saddle)}}
-    figure = pictures.shape_panels(found)
-    panels = figure.axes[:9]
-    assert [ax.axison for ax in panels] == [True] * 4 + [False] * 2 + [True] + [False] * 2
-    assert (panels[0].get_xlabel(), panels[0].get_ylabel()) == ("lam1 (P.E.1)", "lam2 (N.E.1)")
-    assert [panels[i].get_title() for i in (0, 6)] == ["mlp: bottle", "resnet8: saddle"]
-    ranges = [next(c for c in panels[i].collections if isinstance(c, QuadMesh)).norm for i in (0, 3, 6)]
-    assert ranges[0] is ranges[1]
-    assert ranges[1] is not ranges[2]
-    assert ranges[0].vmin == pictures.LOWEST
-    assert len(figure.axes) == 11  # a colour scale for each
+def ranges(figure: Figure) -> list[Normalize]:
+    return [c.norm for ax in figure.axes for c in ax.collections if isinstance(c, QuadMesh) and ax.get_title()]
+
+
+def test_shapes_have_names_on_their_axes_and_colours_of_their_own() -> None:
+    figure = pictures.shape_panels({"mlp": {"a": plane(bottle), "b": plane(saddle)}})
+    first, second = figure.axes[:2]
+    assert (first.get_xlabel(), first.get_ylabel()) == ("lam1 (P.E.1)", "lam2 (N.E.1)")
+    assert (first.get_title(), second.get_title()) == ("mlp: bottle", "mlp: saddle")
+    assert not figure.axes[2].axison
+    assert len(figure.axes) == 5  # a colour scale for each
+    one, other = ranges(figure)
+    assert one.vmin == pictures.LOWEST
+    assert one.vmax == pytest.approx(1.6**2)
+    assert other.vmax == pytest.approx(1)
+
+
+def test_every_network_begins_a_row_and_has_one_range() -> None:
+    found = {"mlp": {str(i): plane(lambda x, y, i=i: 1 + i + x**2 + y**2) for i in range(4)}}
+    figure = pictures.mixed_panels({**found, "resnet8": {"0": plane(saddle)}})
+    assert [ax.axison for ax in figure.axes[:9]] == [True] * 4 + [False] * 2 + [True] + [False] * 2
+    assert figure.axes[6].get_title() == "resnet8: v-basin x no name"
+    *same, other = ranges(figure)
+    assert {(norm.vmin, norm.vmax) for norm in same} == {(1, 6)}
+    assert (other.vmin, other.vmax) == (pictures.LOWEST, 1)
+    assert len(figure.axes) == 11
 
 
 def test_what_is_tall_or_not_finite_does_not_stretch_the_colours() -> None:
