@@ -43,8 +43,8 @@ def curve_panel_axes(lines: Sequence[Line], *, ax: Axes | None = None, title: st
     if highest > TALL * chance:
         ax.set_yscale("log")
     count = np.mean([line.shape.count for line in lines])
-    ax.set_title(f"{title} [{count:.1f}]".strip(), fontsize=9)
-    ax.tick_params(labelsize=8)
+    ax.set_title(f"{title} [{count:.1f}]".strip(), fontsize=8)
+    ax.tick_params(labelsize=7)
     if labels:
         ax.legend(fontsize=7, frameon=False)
     return ax
@@ -60,7 +60,7 @@ def curve_grid(panels: Mapping[str, Sequence[Line]], *, labels: bool = False) ->
     columns = min(WIDEST, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.5 * columns + 0.4, 2.15 * rows + 0.5), layout="constrained", squeeze=False
+        rows, columns, figsize=(2.05 * columns + 0.4, 1.75 * rows + 0.5), layout="constrained", squeeze=False
     )
     for ax, (title, lines) in zip(axes.ravel(), panels.items(), strict=False):
         curve_panel_axes(lines, ax=ax, title=title, labels=labels)
