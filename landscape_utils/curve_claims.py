@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from landscape_utils.claims import Judgement, judge, wilson
-from landscape_utils.curve_study import Line, NDArrayF, fall, rises_along, two_sided_drop
 from landscape_utils.curves import LEAST, stationary_points
+from landscape_utils.walks import Line, NDArrayF, between, fall, two_sided_drop
 
 NEARLY_ALL = 0.95
 NEGLIGIBLE = 0.05
@@ -136,7 +136,7 @@ def one_barrier(lines: Sequence[Line]) -> Judgement:
     """ML-6: between independent checkpoints the curve on [-1, 2] is a w-basin of three stationary points."""
     named = [line.shape.name == "w-basin" for line in lines]
     three = [line.shape.count == 3 for line in lines]
-    heights = [float(np.nanmax(rises_along(x)) - max(rises_along(x)[[0, -1]])) for x in lines]
+    heights = [float(np.nanmax(between(x)) - max(between(x)[[0, -1]])) for x in lines]
     return judge(
         "ML-6",
         criterion="every curve towards an independent checkpoint is a w-basin",
@@ -246,7 +246,7 @@ def falls_monotonically(lines: Sequence[Line]) -> Judgement:
     Args:
         lines: from the initialisation (lambda 0) to the solution (lambda 1).
     """
-    rises = {line.architecture: _largest_rise(rises_along(line)) for line in lines}
+    rises = {line.architecture: _largest_rise(between(line)) for line in lines}
     return judge(
         "ML-15",
         criterion="in every architecture no climb from one point to a later one exceeds 1 % of the range on [0, 1]",

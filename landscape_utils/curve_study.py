@@ -1,11 +1,10 @@
-"""The curves of notebook 04: walks along named directions, each with its shape."""
+"""The sets of curves that notebook 04 draws around its checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,137 +12,27 @@ import xarray as xr
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import evaluate, space
-from landscape_utils.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
+from landscape_utils import space
 from landscape_utils.data import Labelled
 from landscape_utils.directions import Directions
-from landscape_utils.engine import Statistics
-from landscape_utils.grids import grid_axis
 from landscape_utils.mining import cosines
 from landscape_utils.runs import Run
 from landscape_utils.second_order import angles
-from landscape_utils.space import Normalisation
+from landscape_utils.walks import TOWARDS, Line, NDArrayF, Walk, draw
 
-NDArrayF = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-POINTS = 41
-SPAN = (-1.0, 1.0)
 GAMMAS = (0.1, 0.5, 0.9)
-TOWARDS = (-1.0, 2.0)  # past another checkpoint, which is at 1
 
-
-class Walk(NamedTuple):
-    """How a curve is walked along its direction.
-
-    Attributes:
-        normalisation: of the direction, as in `space.normalise`.
-        bn: keep BatchNorm's statistics, or update them at every point (the paper's UpBN).
-        scale: s; the curve spans s times `span`.
-        span: lowest and highest lambda, before scaling.
-        points: on the curve.
-    """
-
-    normalisation: Normalisation = "global"
-    bn: Statistics = "update"
-    scale: float = 1.0
-    span: tuple[float, float] = SPAN
-    points: int = POINTS
-
-    def __str__(self) -> str:
-        """Name the walk as the paper's titles do."""
-        how = {"global": "Norm", "layer": "LayNorm", "filter": "FilNorm", None: "no norm"}[self.normalisation]
-        return f"{how}, {'UpBN' if self.bn == 'update' else 'No UpBN'}, s={self.scale:g}"
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A curve around a checkpoint.
-
-    Attributes:
-        architecture: whose model is perturbed.
-        epoch: of the perturbed checkpoint.
-        direction: its name.
-        walk: how it was walked.
-        grid: as `evaluate.curve` gives it, lambda at 0 the model.
-        shape: its name and stationary points; those above log C are counted apart.
-    """
-
-    architecture: str
-    epoch: int
-    direction: str
-    walk: Walk
-    grid: xr.Dataset
-    shape: CurveShape
-
-    @property
-    def loss(self) -> xr.DataArray:
-        """Give the mean loss over `lam`, in nats."""
-        return self.grid["loss"]
-
-    @property
-    def chance(self) -> float:
-        """Give log C, the loss of a random guess."""
-        return float(np.log(self.grid.sizes["class"]))
-
-
-def draw(
-    directions: Directions,
-    name: str,
-    images: Labelled,
-    walk: Walk,
-    *,
-    architecture: str = "",
-    epoch: int = 0,
-    progress: evaluate.Progress = False,
-) -> Line:
-    """Walk along a named direction and name the curve.
-
-    Args:
-        directions: around the model.
-        name: of the direction.
-        images: on which the loss is taken.
-        walk: how.
-        architecture, epoch: what the line is filed under.
-        progress: as in `evaluate.Options`.
-    """
-    low, high = (walk.scale * end for end in walk.span)
-    axis = grid_axis(low, high, walk.points)
-    how: evaluate.Options = {"normalisation": walk.normalisation, "bn": walk.bn, "progress": progress}
-    grid = evaluate.curve(directions.model, images, directions[name], axis, **how)
-    return Line(architecture, epoch, name, walk, grid, shape_of(grid, tolerance=tolerance(grid)))
-
-
-def tolerance(grid: xr.Dataset) -> float:
-    """Give what a turning point must stand out by: 1 % of the range of losses up to 2 log C, 0.001 nats at least.
-
-    Without the cap, walls of hundreds of nats would hide the peak between them.
-    """
-    loss = grid["loss"].values
-    seen = np.minimum(loss[np.isfinite(loss)], 2 * np.log(grid.sizes["class"]))
-    return max(LEAST, SHARE * float(np.ptp(seen))) if len(seen) else LEAST
-
-
-def two_sided_drop(line: Line) -> float:
-    """Measure how deep a w-peak is: the smaller of the two sides' largest fall below the model's loss, in nats.
-
-    min over the sides of max(0, L(theta) - min over the side of L); 0 where a side does not fall.
-    """
-    lam, loss = line.grid["lam"].values, line.loss.values
-    here = loss[int(np.argmin(abs(lam)))]
-    falls = [here - np.nanmin(loss[side], initial=here) for side in (lam < 0, lam > 0)]
-    return float(max(0.0, min(falls)))
-
-
-def fall(line: Line) -> float:
-    """Measure the largest fall of the loss below the model's own anywhere on the curve, in nats."""
-    here = line.loss.values[int(np.argmin(abs(line.grid["lam"].values)))]
-    return float(max(0.0, here - np.nanmin(line.loss.values)))
-
-
-def rises_along(line: Line) -> NDArrayF:
-    """Give the loss from lambda = 0 to 1, point by point."""
-    lam = line.grid["lam"].values
-    return line.loss.values[(lam >= -1e-9) & (lam <= 1 + 1e-9)]
+Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model
+BASE = Walk()
+ELSEWHERE = (  # the other conditions, around the final model
+    Walk("layer"),
+    Walk("filter"),
+    Walk(None),
+    Walk(bn="keep"),
+    Walk(scale=0.1),
+    Walk(scale=4.0),
+    Walk(scale=10.0),
+)
 
 
 def most_overlapping(directions: Directions, *, draws: int = 100, seed: int = 1000) -> tuple[Tensor, NDArrayF]:
@@ -175,41 +64,6 @@ def overlaps(directions: Directions, name: str) -> xr.DataArray:
     vectors = torch.as_tensor(spectrum["eigenvector"].values).double()
     values = cosines(direction.cpu(), vectors).numpy()
     return xr.DataArray(values, dims="rank", coords={"rank": spectrum["rank"].values}, name="cosine")
-
-
-def table(lines: Iterable[Line]) -> xr.Dataset:
-    """Stack lines for saving: lambda and loss over (line, point), with what each line is."""
-    lines = list(lines)
-    size = max(len(line.loss) for line in lines)
-
-    def padded(values: NDArrayF) -> NDArrayF:
-        return np.concatenate([values, np.full(size - len(values), np.nan)])
-
-    labels = [f"{x.architecture}, E={x.epoch}, {x.direction}, {x.walk}" for x in lines]
-    return xr.Dataset(
-        {
-            "lam": (("line", "point"), np.stack([padded(x.grid["lam"].values) for x in lines])),
-            "loss": (("line", "point"), np.stack([padded(x.loss.values) for x in lines]), {"units": "nats"}),
-            "stationary": ("line", [len(stationary_points(x.loss.values)) for x in lines]),
-            "shape": ("line", [x.shape.name or "" for x in lines]),
-        },
-        coords={"line": labels},
-    )
-
-
-# --- the notebook's sets of curves -------------------------------------------------------------------------------
-
-Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model
-BASE = Walk()
-ELSEWHERE = (  # the other conditions, around the final model
-    Walk("layer"),
-    Walk("filter"),
-    Walk(None),
-    Walk(bn="keep"),
-    Walk(scale=0.1),
-    Walk(scale=4.0),
-    Walk(scale=10.0),
-)
 
 
 def around_runs(runs: Mapping[str, Sequence[Run]], images: Labelled, epochs: Sequence[int], **how: Any) -> Around:
@@ -295,11 +149,11 @@ def descents(around: Around, images: Labelled, epochs: Sequence[int]) -> dict[st
         for epoch in epochs:
             here = models[epoch]
             best, _ = most_overlapping(here)
-            both = Directions(here.model, images, own={"Best Gau.": best, "Own Grad.": here["Neg. Grad."]})
+            both = Directions(here.model, images, own={"Best Gau.": best})
             file: dict[str, Any] = {"architecture": architecture, "epoch": epoch}
             found[f"{architecture}, E={epoch}"] = tuple(
                 [draw(both, name, images, Walk(None, "keep", times * s), **file) for s in (0.01, 0.1, 1.0)]
-                for name, times in (("Own Grad.", 1), ("Best Gau.", 10))
+                for name, times in (("Neg. Grad.", 1), ("Best Gau.", 10))
             )
     return found  # type: ignore[return-value]
 

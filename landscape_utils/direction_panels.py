@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from landscape_utils import evaluate
 from landscape_utils.curve_plots import curve_panel_axes
-from landscape_utils.curve_study import SPAN, TOWARDS, Walk, draw
 from landscape_utils.data import Labelled
 from landscape_utils.directions import Directions, is_checkpoint
 from landscape_utils.plots import to_png
 from landscape_utils.surface_plots import named, surface_3d, surface_map
+from landscape_utils.walks import SPAN, TOWARDS, Walk, draw
 from landscape_utils.widgets import Panel
 
 COARSE = 11  # points of the first curve that is shown

@@ -15,7 +15,7 @@ Mining the loss landscape, appendix A.4.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -118,7 +118,7 @@ class Directions(Mapping[str, Tensor]):
             fresh = space.flatten_state(other.weights(0), model)
         return cls(model, data, checkpoints=to, fresh=fresh, **how)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         """List the names in the order of the paper's summary."""
         ends = [f"{end}.E.{i + 1}" for end in "PN" for i in range(self._k)]
         yield from ["Gau.", "Neg. Grad.", *self._checkpoints, *ends, "Mine"]

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from landscape_utils import evaluate, space
-from landscape_utils.curve_study import SPAN, TOWARDS, Around
+from landscape_utils.curve_study import Around
 from landscape_utils.curves import shape_of
 from landscape_utils.data import Labelled
 from landscape_utils.directions import Directions, is_checkpoint
@@ -20,6 +20,7 @@ from landscape_utils.grids import grid_axis
 from landscape_utils.hessian import hessian_density
 from landscape_utils.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
 from landscape_utils.traces import CONFIDENCE
+from landscape_utils.walks import SPAN, TOWARDS
 
 NDArrayF = NDArray[np.float64]
 

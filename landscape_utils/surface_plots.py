@@ -68,20 +68,12 @@ def surface_map(
     return ax
 
 
-def surface_grid(
-    rows: Grid,
-    variable: str = "mistake_rate",
-    *,
-    norm: Normalize | None = None,
-    titles: Mapping[str, str] | None = None,
-) -> Figure:
+def surface_grid(rows: Grid, variable: str = "mistake_rate") -> Figure:
     """Draw many surfaces in rows and columns with one colour range; the dashed line is 0.1 above the centre.
 
     Args:
         rows: Datasets by row and column name; a cell may be missing.
         variable: which of their variables.
-        norm: colour range; by default that of all finite values.
-        titles: written above cells, by "row/column".
     """
     columns = list(dict.fromkeys(name for cells in rows.values() for name in cells))
     shown = [_masked(grid[variable]) for cells in rows.values() for grid in cells.values()]

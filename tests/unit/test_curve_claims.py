@@ -4,8 +4,8 @@ import xarray as xr
 
 from landscape_utils import curve_claims as verdicts
 from landscape_utils.claims import Judgement, wilson
-from landscape_utils.curve_study import TOWARDS, Line, Walk
 from landscape_utils.curves import name_curve
+from landscape_utils.walks import TOWARDS, Line, Walk
 
 WALK = Walk()
 CHANCE = float(np.log(3))

@@ -2,7 +2,7 @@ import numpy as np
 import xarray as xr
 
 from landscape_utils import curve_plots as pictures
-from landscape_utils.curve_study import TOWARDS, Walk
+from landscape_utils.walks import TOWARDS, Walk
 from tests.unit.test_curve_claims import CHANCE, LAM, V, line
 
 
