@@ -44,7 +44,7 @@ class Walk(NamedTuple):
     def __str__(self) -> str:
         """Name the walk as the paper's titles do."""
         how = {"global": "Norm", "layer": "LayNorm", "filter": "FilNorm", None: "no norm"}[self.normalisation]
-        return f"{how}, {'UpBN' if self.bn == 'update' else 'No UpBN'}, s={self.scale:g}"
+        return f"{how}, {'UpBN' if self.bn == 'update' else 'No UpBN'}, s={self.scale:.3g}"
 
 
 @dataclass(frozen=True, eq=False)
