@@ -21,6 +21,39 @@ from landscape_utils.files import home
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.training import default_device
 
+# The trainings of 04, which 09 reads back.
+_CURVED: dict[str, dict[str, Any]] = {
+    "quick": {
+        "dataset": "glyphs10",
+        "difficulty": 0.6,
+        "architectures": ["mlp", "resnet8"],
+        "overrides": {"resnet8": {"model_options": {"width": 0.5}}},
+        "recipes": ["anneal-lr"],
+        "epochs": 20,
+        "checkpoints": [5],
+        "seeds": [0, 1],
+        "train_size": 2000,
+        "test_size": 1000,
+    },
+    "standard": {
+        "dataset": "cifar10",
+        "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110-ns"],
+        "recipes": ["anneal-lr"],
+        "epochs": 60,
+        "checkpoints": [5, 20],
+        "seeds": [0, 1],
+        "precision": "bf16",
+    },
+    "paper": {
+        "dataset": "cifar100",
+        "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110", "resnet110-ns"],
+        "recipes": ["anneal-lr"],
+        "epochs": 200,
+        "checkpoints": [10, 50, 100],
+        "seeds": [0, 1],
+    },
+}
+
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "01_cctm": {
         "quick": {
@@ -128,16 +161,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "04_gmi_mli_wpeak": {
         "quick": {
-            "dataset": "glyphs10",
-            "difficulty": 0.6,
-            "architectures": ["mlp", "resnet8"],
-            "overrides": {"resnet8": {"model_options": {"width": 0.5}}},
-            "recipes": ["anneal-lr"],
-            "epochs": 20,
-            "checkpoints": [5],
-            "seeds": [0, 1],
-            "train_size": 2000,
-            "test_size": 1000,
+            **_CURVED["quick"],
             "own": {
                 "images": 100,
                 "draws": 5,
@@ -147,13 +171,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
         "standard": {
-            "dataset": "cifar10",
-            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110-ns"],
-            "recipes": ["anneal-lr"],
-            "epochs": 60,
-            "checkpoints": [5, 20],
-            "seeds": [0, 1],
-            "precision": "bf16",
+            **_CURVED["standard"],
             "own": {
                 "images": 2000,
                 "draws": 5,
@@ -163,12 +181,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
         "paper": {
-            "dataset": "cifar100",
-            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110", "resnet110-ns"],
-            "recipes": ["anneal-lr"],
-            "epochs": 200,
-            "checkpoints": [10, 50, 100],
-            "seeds": [0, 1],
+            **_CURVED["paper"],
             "own": {
                 "images": 50_000,
                 "draws": 5,
@@ -180,16 +193,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "09_hessian_surfaces": {
         "quick": {
-            "dataset": "glyphs10",
-            "difficulty": 0.6,
-            "architectures": ["mlp", "resnet8"],
-            "overrides": {"resnet8": {"model_options": {"width": 0.5}}},
-            "recipes": ["anneal-lr"],
-            "epochs": 20,
-            "checkpoints": [5],
-            "seeds": [0, 1],
-            "train_size": 2000,
-            "test_size": 1000,
+            **_CURVED["quick"],
             "own": {
                 "images": 100,
                 "draws": 100,
@@ -202,13 +206,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
         "standard": {
-            "dataset": "cifar10",
-            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110-ns"],
-            "recipes": ["anneal-lr"],
-            "epochs": 60,
-            "checkpoints": [5, 20],
-            "seeds": [0, 1],
-            "precision": "bf16",
+            **_CURVED["standard"],
             "own": {
                 "images": 2000,
                 "draws": 100,
@@ -221,12 +219,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
         "paper": {
-            "dataset": "cifar100",
-            "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110", "resnet110-ns"],
-            "recipes": ["anneal-lr"],
-            "epochs": 200,
-            "checkpoints": [10, 50, 100],
-            "seeds": [0, 1],
+            **_CURVED["paper"],
             "own": {
                 "images": 50_000,
                 "draws": 100,
