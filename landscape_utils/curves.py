@@ -8,7 +8,7 @@ follow from the turning points and from where on the curve the perturbed model l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -157,30 +157,6 @@ def shape_of(line: xr.Dataset, *, at: float = 0.0, tolerance: float | None = Non
     """
     chance = math.log(line.sizes["class"])
     return name_curve(line["lam"].values, line["loss"].values, at=at, tolerance=tolerance, chance=chance)
-
-
-def shape_table(shapes: Mapping[str, CurveShape]) -> xr.Dataset:
-    """Put the shapes of several curves side by side, with the paper's average count (figures 2 and 3).
-
-    Returns:
-        Dataset over `curve`: name and reason (empty where there is none), count, and count_above (NaN where no chance
-        level was given); and the numbers mean_count and mean_count_above, NaN over no curves.
-    """
-    all_of = list(shapes.values())
-    count = np.array([shape.count for shape in all_of], dtype=float)
-    above = np.array([np.nan if s.count_above is None else s.count_above for s in all_of], dtype=float)
-    return xr.Dataset(
-        {
-            "name": ("curve", np.array([shape.name or "" for shape in all_of], dtype=object)),
-            "reason": ("curve", np.array([shape.reason or "" for shape in all_of], dtype=object)),
-            "count": ("curve", count),
-            "count_above": ("curve", above),
-            "mean_count": count.mean() if len(count) else np.nan,
-            "mean_count_above": above.mean() if len(above) else np.nan,
-        },
-        coords={"curve": list(shapes)},
-        attrs={"rule": "(y_t - y_{t+1}) (y_t - y_{t-1}) > 0"},
-    )
 
 
 # --- what decides a name -----------------------------------------------------------------------------------------

@@ -5,14 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
 from landscape_utils import curves
-from landscape_utils.curves import CurveShape, name_curve, shape_of, shape_table, stationary_points
+from landscape_utils.curves import name_curve, shape_of, stationary_points
 from landscape_utils.evaluate import curve
 
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -247,16 +246,3 @@ def test_the_dataset_of_a_curve_is_named_as_its_arrays_are() -> None:
     arrays_ = name_curve(line.lam.values, line.loss.values, at=0.2, tolerance=1e-4, chance=math.log(3))
     assert shape_of(line, at=0.2, tolerance=1e-4) == arrays_
     assert arrays_.name in ("v-basin", "v-side")  # the loss of a linear model is convex
-
-
-def test_the_table_of_several_curves(tmp_path: object) -> None:
-    shapes = {name: name_curve(X, CURVES[name][0](X), chance=0.5) for name in ("a parabola", "five minima")}
-    table = shape_table(shapes)
-    assert table.name.values.tolist() == ["v-basin", ""]
-    assert table.reason.values.tolist()[1].startswith("five minima")
-    assert float(table.mean_count) == (1 + 9) / 2
-    assert float(table.mean_count_above) == np.mean([s.count_above for s in shapes.values()])
-    xr.testing.assert_equal(xr.open_dataset(table.to_netcdf(engine="h5netcdf"), engine="h5netcdf").load(), table)
-    unsure = CurveShape(None, "why", (), (), 2, None, 0.1)
-    assert np.isnan(shape_table({"a": unsure}).mean_count_above)
-    assert np.isnan(shape_table({}).mean_count)
