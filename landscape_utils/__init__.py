@@ -26,6 +26,7 @@ from landscape_utils.interference import (
 from landscape_utils.labels import permute_labels
 from landscape_utils.mining import mine_peak, mine_vvv
 from landscape_utils.models import build_model
+from landscape_utils.plateau import interpolate, plateau_length
 from landscape_utils.profiles import settle
 from landscape_utils.recipes import RECIPES, RunSpec
 from landscape_utils.runs import Run
@@ -65,6 +66,7 @@ __all__ = [
     "hessian_trace",
     "interference_only",
     "interferers",
+    "interpolate",
     "load_dataset",
     "mean_cctm",
     "mine_peak",
@@ -74,6 +76,7 @@ __all__ = [
     "outcomes",
     "permute_labels",
     "plane_through",
+    "plateau_length",
     "recalls",
     "recalls_by_epoch",
     "refine",

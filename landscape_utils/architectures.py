@@ -54,13 +54,33 @@ def _scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
+def glorot(model: nn.Module, scale: float) -> None:
+    """Draw the weights of linear layers and convolutions as Glorot and Bengio do, times a scale; zero all biases."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain=scale)
+        if isinstance(getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+def _keep_biases(model: nn.Module, which: bool | str) -> None:
+    """Remove additive learned terms (of convolutions, linear layers, and BatchNorm's beta): none, all, or all but
+    the last layer's.
+    """
+    if which not in (True, False, "last"):
+        raise ValueError(f"bias is {which!r}; it is True, False, or 'last' for a bias on the last layer alone")
+    biased = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
+    for module in [] if which is True else biased[:-1] if which == "last" else biased:
+        module.register_parameter("bias", None)
+
+
 # ---- fully connected ---------------------------------------------------------------------------------
 
 
-def _dense(sizes: Sequence[int], *, bias: bool = True) -> nn.Sequential:
+def _dense(sizes: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out, bias=bias), nn.ReLU()]
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -69,24 +89,12 @@ def mlp(shape: Shape, classes: int, *, width: int = 128) -> nn.Module:
     return _dense([math.prod(shape), width, classes])
 
 
-def fcn(
-    shape: Shape,
-    classes: int,
-    *,
-    depth: int = 4,
-    width: int = 128,
-    bias: bool = True,
-    init_scale: float = 1.0,
-) -> nn.Module:
-    """Stack `depth` linear layers with Glorot weights times `init_scale` (the bias plateau's FCN4)."""
+def fcn(shape: Shape, classes: int, *, depth: int = 4, width: int = 128, bias: bool | str = True) -> nn.Module:
+    """Stack `depth` linear layers (the bias plateau's FCN4)."""
     if depth < 1:
         raise ValueError(f"fcn needs a depth of at least 1 linear layer, got {depth}")
-    model = _dense([math.prod(shape), *[width] * (depth - 1), classes], bias=bias)
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, gain=init_scale)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    model = _dense([math.prod(shape), *[width] * (depth - 1), classes])
+    _keep_biases(model, bias)
     return model
 
 
@@ -188,20 +196,13 @@ def _table3_head(features: int, classes: int) -> nn.Module:
 _HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "table3": _table3_head}
 
 
-def _drop_biases(model: nn.Module) -> None:
-    """Remove every additive learned term: of convolutions, linear layers, and BatchNorm (its beta)."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
-            module.register_parameter("bias", None)
-
-
 def vgg(
     cfg: str,
     shape: Shape,
     classes: int,
     *,
     batchnorm: bool = True,
-    bias: bool = True,
+    bias: bool | str = True,
     width: float = 1.0,
     head: str = "linear",
 ) -> nn.Module:
@@ -221,8 +222,7 @@ def vgg(
     _fit_channels(model, shape[0])
     _round_pools_up(model)
     _he_init(model)
-    if not bias:
-        _drop_biases(model)
+    _keep_biases(model, bias)
     return model
 
 

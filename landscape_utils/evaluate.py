@@ -1,4 +1,4 @@
-"""A model's loss, mistake rate, class losses and recalls along a line or over a plane of weight space.
+"""A model's loss, mistake rate, class losses and recalls along a line, a bent one, or over a plane of weight space.
 
 Points come from coarse to fine. Every finished one is kept on disk under the digest of the weights, directions and
 data, so that an interrupted or refined grid computes only what is missing.
@@ -33,6 +33,7 @@ from landscape_utils.space import Normalisation
 
 Progress = bool | Callable[[int, int], None]
 Known = Mapping[kept_points.Name, Sums]
+Place = Callable[[tuple[float, ...]], tuple[float, ...]]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
 
 PROBED = 16  # examples by whose logits a model is known again
@@ -88,10 +89,36 @@ def curve(
     Raises:
         ValueError: lambdas that do not increase, a direction of another shape, an unknown option, wrong data.
     """
-    axis = np.asarray(lambdas, dtype=float)
-    if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
-        raise ValueError("lambdas must be finite numbers that increase, one at least")
-    return last(_refined(model, data, [direction], {"lam": axis}, how))
+    return last(_refined(model, data, [direction], {"lam": _increasing(lambdas, "lambdas")}, how))
+
+
+def along(
+    model: nn.Module,
+    data: Pairs,
+    directions: Sequence[Tensor],
+    exponents: Sequence[int],
+    alphas: Sequence[float] | NDArray[np.float64],
+    **how: Unpack[Options],
+) -> xr.Dataset:
+    """Evaluate a model along a bent line: at origin + sum_i alpha^e_i d_i for each alpha.
+
+    Args:
+        model, data, how: as for `curve`.
+        directions: each of shape (P,).
+        exponents: e, one a direction.
+        alphas: where to evaluate, increasing.
+
+    Returns:
+        Dataset over `alpha`, with the variables and attributes of `curve`.
+
+    Raises:
+        ValueError: as `curve` does.
+    """
+
+    def place(point: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(float(point[0] ** e) for e in exponents)
+
+    return last(_refined(model, data, directions, {"alpha": _increasing(alphas, "alphas")}, how, place))
 
 
 def surface(
@@ -148,6 +175,13 @@ def refine(
     return _refined(model, data, [d1, d2], axes, how)
 
 
+def _increasing(values: Sequence[float] | NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    axis = np.asarray(values, dtype=float)
+    if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
+        raise ValueError(f"{name} must be finite numbers that increase, one at least")
+    return axis
+
+
 def last(grids: Iterator[xr.Dataset]) -> xr.Dataset:
     """Walk through ever finer grids and give the finest."""
     *_, finest = grids
@@ -197,16 +231,19 @@ class _Landscape:
 
 
 def _refined(
-    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options
+    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options, place: Place = tuple
 ) -> Iterator[xr.Dataset]:
-    """Evaluate level by level, keep what is finished, and give each level's Dataset."""
+    """Evaluate level by level, keep what is finished, and give each level's Dataset.
+
+    `place` turns a point on the axes into coordinates along the directions.
+    """
     landscape = _prepared(model, data, directions, how)
     check_logits(landscape.logits, landscape.targets)
     named = how.get("classes") or (data.classes if isinstance(data, Labelled) else None)
     classes = _class_names(named, landscape.logits.shape[1])
     examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
     about = _attributes(landscape, how)
-    every, levels = list(product(*axes.values())), levels_of(axes)
+    every, levels = _points(axes, place), levels_of(axes)
     with landscape.finished() as finished:
         known = dict(finished)
     with _ticking(how.get("progress", True), len(set(map(kept_points.name, every)) - known.keys())) as tick:
@@ -214,14 +251,18 @@ def _refined(
             # The landscape is ours alone only while a level is computed: a caller may stop looking at any grid.
             with landscape.finished() as finished:
                 finished.update(known)
-                for point in product(*part.values()):
+                for point in _points(part, place):
                     if kept_points.name(point) not in finished:
                         finished.add(point, landscape.engine.at(point))
                         tick()
                 known = dict(finished)
             if part is levels[-1] and landscape.settings["precision"] == "bf16":
                 about |= _bf16_errors(landscape, known, every)
-            yield _dataset(known, part, classes, examples, about)
+            yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, about)
+
+
+def _points(axes: Axes, place: Place) -> list[tuple[float, ...]]:
+    return [place(point) for point in product(*axes.values())]
 
 
 def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: Options) -> _Landscape:
@@ -305,7 +346,7 @@ def _attributes(landscape: _Landscape, how: Options) -> dict[str, Any]:
 
 
 def _dataset(
-    finished: Known,
+    sums: Sequence[Sums],
     axes: Axes,
     classes: list[str],
     examples: NDArray[np.int64],
@@ -313,7 +354,6 @@ def _dataset(
 ) -> xr.Dataset:
     """Gather a grid's totals into means."""
     shape = tuple(len(axis) for axis in axes.values())
-    sums = [finished[kept_points.name(point)] for point in product(*axes.values())]
     loss = torch.stack([s.loss for s in sums]).numpy().reshape(*shape, -1)
     right = torch.stack([s.right for s in sums]).numpy().reshape(*shape, -1)
     share = np.where(examples > 0, examples, np.nan)

@@ -5,14 +5,17 @@ resolution, pools that round up, and one global average, so that 8x8 to 224x224 
 
     name                                  options (defaults)
     mlp                                   width=128
-    fcn                                   depth=4, width=128, bias=True, init_scale=1.0
+    fcn                                   depth=4, width=128, bias=True | False | "last"
     feedforward                           -
     resnet8/20/32/56/110, each also -ns   -                                  (-ns: no skip connections)
     resnet18                              width=1.0, stem="cifar" | "imagenet"
-    vgg11/16/19                           batchnorm=True, bias=True, width=1.0, head="linear" | "table3"
+    vgg11/16/19                           batchnorm=True, bias (as fcn's), width=1.0, head="linear" | "table3"
     googlenet, dla, alexnet               -
     mobilenet_v2, resnext101              pretrained=False
     timm/<any name>                       pretrained=False, and whatever timm takes
+
+Every model has init_scale=None beside these (fcn: 1.0): Glorot weights times this scale and zero biases, in place of
+the model's own initialisation.
 
 Weights are drawn from torch's global generator, which the caller seeds. "Table" is a table of
 "On the geometry of generalization and memorization in deep neural networks", appendix A.10.
@@ -60,8 +63,16 @@ def build_model(name: str, *, input_shape: Shape, classes: int, **options: Any) 
     valid = model_options(name)
     for option in options:
         if option not in valid and not name.startswith("timm/"):
-            raise unknown(f"option of {name}", option, valid or ["(it takes none)"])
-    return _builder(name)(tuple(input_shape), classes, **options)
+            raise unknown(f"option of {name}", option, valid)
+    scale = options.pop("init_scale", valid["init_scale"])
+    if scale is not None and not scale > 0:
+        raise ValueError(f"init_scale is {scale}; it must be above 0, or None for the model's own initialisation")
+    if scale is not None and options.get("pretrained"):
+        raise ValueError(f"{name} starts from pretrained weights; leave init_scale out")
+    model = _builder(name)(tuple(input_shape), classes, **options)
+    if scale is not None:
+        architectures.glorot(model, scale)
+    return model
 
 
 def model_names() -> list[str]:
@@ -73,13 +84,14 @@ def model_options(name: str) -> dict[str, object]:
     """Map each option of a model to its default.
 
     >>> model_options("resnet18")
-    {'width': 1.0, 'stem': 'cifar'}
+    {'width': 1.0, 'stem': 'cifar', 'init_scale': None}
 
     Raises:
         ValueError: an unknown model.
     """
     parameters = inspect.signature(_builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    own = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {**own, "init_scale": _INIT_SCALES.get(name)}
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
@@ -95,6 +107,8 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         raise unknown("timm model", arch, timm.list_models())
     return partial(architectures.from_timm, arch)
 
+
+_INIT_SCALES = {"fcn": 1.0}  # others keep their own initialisation
 
 # ---- registry ----------------------------------------------------------------------------------------
 

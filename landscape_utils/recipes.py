@@ -144,9 +144,10 @@ class RunSpec:
         Two specifications that spell the same training differently (a recipe's own number repeated as an
         override, say) are the same run.
         """
+        options = {**model_options(self.model), **self.model_options}
         return {
             "model": self.model,
-            "model_options": {**model_options(self.model), **self.model_options},
+            "model_options": {k: v for k, v in options.items() if v is not None},  # None changes nothing
             "recipe": asdict(self.settled()),
             "seed": self.seed,
             "epsilon": self.epsilon,

@@ -326,6 +326,21 @@ def test_fcn_weights_are_glorots_times_the_scale_and_biases_zero(scale):
         assert not layer.bias.any()
 
 
+@pytest.mark.parametrize(
+    "name", ["mlp", "resnet8", "resnet110-ns", "resnet18", "vgg11", "googlenet", "alexnet", "timm/resnet10t"]
+)
+def test_every_model_takes_glorots_weights_and_zero_biases(name):
+    model = build(name, init_scale=0.5)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(module.weight)
+            bound = 0.5 * math.sqrt(6 / (fan_in + fan_out))
+            assert 0.8 * bound < module.weight.abs().max().item() <= bound * (1 + 1e-6)
+    biases = [p for n, p in model.named_parameters() if n.endswith("bias")]
+    assert biases
+    assert not any(b.any() for b in biases)
+
+
 def test_fcn_without_biases():
     assert all(parameter.ndim == 2 for parameter in build("fcn", bias=False).parameters())
 
@@ -362,6 +377,13 @@ def test_vgg_is_positively_homogeneous_only_without_biases(bias):
     assert same == (not bias)
 
 
+@pytest.mark.parametrize(("name", "options"), [("fcn", {}), ("vgg11", {"width": 0.1}), ("vgg11", {"batchnorm": False})])
+def test_a_bias_can_be_left_on_the_last_layer_alone(name, options):
+    model = build(name, bias="last", **options)
+    (left,) = additive(model)
+    assert model.get_parameter(left).shape == (10,)
+
+
 def test_vgg_batchnorm_can_be_left_out():
     assert any(isinstance(m, nn.BatchNorm2d) for m in build("vgg11", width=0.1).modules())
     assert not any(isinstance(m, nn.BatchNorm2d) for m in build("vgg11", width=0.1, batchnorm=False).modules())
@@ -380,9 +402,15 @@ def test_width_scales_every_layers_channels(name):
 
 def test_options_are_listed_with_their_defaults():
     assert model_options("fcn") == {"depth": 4, "width": 128, "bias": True, "init_scale": 1.0}
-    assert model_options("vgg16") == {"batchnorm": True, "bias": True, "width": 1.0, "head": "linear"}
-    assert model_options("resnet110-ns") == {"width": 1.0}
-    assert model_options("timm/resnet10t") == {"pretrained": False}
+    assert model_options("vgg16") == {
+        "batchnorm": True,
+        "bias": True,
+        "width": 1.0,
+        "head": "linear",
+        "init_scale": None,
+    }
+    assert model_options("resnet110-ns") == {"width": 1.0, "init_scale": None}
+    assert model_options("timm/resnet10t") == {"pretrained": False, "init_scale": None}
 
 
 @pytest.mark.parametrize("name", ["fcn", "resnet18", "vgg11"])
@@ -400,11 +428,14 @@ def test_passing_the_defaults_changes_nothing(name):
         ("resnet21", {}, "unknown model 'resnet21'.*resnet20"),
         ("timm/resnet10x", {}, "unknown timm model 'resnet10x'.*resnet10t"),
         ("mlp", {"widht": 3}, "unknown option of mlp 'widht'.*width"),
-        ("vgg16", {"dropout": 3}, "unknown option of vgg16 'dropout'.*batchnorm, bias, head, width"),
-        ("alexnet", {"width": 3}, "unknown option of alexnet 'width'.*takes none"),
+        ("vgg16", {"dropout": 3}, "unknown option of vgg16 'dropout'.*batchnorm, bias, head, init_scale, width"),
+        ("alexnet", {"width": 3}, "unknown option of alexnet 'width'.*init_scale"),
         ("resnet18", {"stem": "cifar10"}, "unknown stem of resnet18 'cifar10'.*cifar"),
         ("vgg11", {"head": "table4"}, "unknown head of a VGG 'table4'.*table3"),
         ("timm/resnet10t", {"no_such_thing": 1}, "timm refuses.*no_such_thing"),
+        ("fcn", {"bias": "first"}, "bias is 'first'; it is True, False, or 'last'"),
+        ("mlp", {"init_scale": 0.0}, "init_scale is 0.0; it must be above 0"),
+        ("mobilenet_v2", {"init_scale": 1.0, "pretrained": True}, "starts from pretrained weights; leave init_scale"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest_ones(name, options, message):

@@ -1,0 +1,141 @@
+"""Paths from one state of a network to another: which parameters move, and how each one depends on alpha."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from landscape_utils import space
+from landscape_utils.errors import unknown
+from landscape_utils.inference import device_of
+from landscape_utils.shadow import shadow
+
+Scheme = Literal["linear", "homogeneous", "weights", "biases"]
+SCHEMES = ("linear", "homogeneous", "weights", "biases")
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The curve theta(alpha) = origin + sum_e alpha^e directions[e].
+
+    Attributes:
+        model: a copy with the end's buffers; its parameters are not looked at.
+        origin: where alpha is 0, shape (P,).
+        directions: by exponent, each of shape (P,).
+    """
+
+    model: nn.Module
+    origin: Tensor
+    directions: Mapping[int, Tensor]
+
+    def at(self, alpha: float) -> Tensor:
+        """Give the weights at a point, shape (P,)."""
+        moved = self.origin.clone()
+        for exponent, direction in self.directions.items():
+            moved.add_(direction, alpha=alpha**exponent)
+        return moved
+
+
+def path(
+    model: nn.Module,
+    start: State,
+    end: State,
+    inputs: Tensor,
+    *,
+    scheme: Scheme = "linear",
+    layers: Sequence[str] | None = None,
+    rest: Literal["start", "end"] = "start",
+) -> Path:
+    """Lay a path from one state dict to another.
+
+    `linear` moves every parameter as alpha does. `homogeneous` moves the bias of layer l as alpha^l, the weights as
+    alpha: b_l(alpha) = b_l0 + alpha^l (b_l* - b_l0), so that from a zero start each term of an r-layer ReLU network
+    scales like alpha^r (bias plateau, section 5). `weights` and `biases` move only these.
+
+    Args:
+        model: of the states' architecture; it is only read.
+        start, end: state dicts.
+        inputs: one at least, to see in which order the layers are gone through.
+        scheme: how the parameters move.
+        layers: modules whose parameters move, by name (`features.0`, or `features` for all in it); None for all.
+        rest: where the parameters stay that do not move.
+
+    Raises:
+        ValueError: an unknown scheme, layer or rest, or a state dict of another architecture.
+    """
+    if scheme not in SCHEMES:
+        raise unknown("scheme", scheme, SCHEMES)
+    if rest not in ("start", "end"):
+        raise unknown("rest", rest, ("start", "end"))
+    own = copy.deepcopy(model)
+    begin, finish = (space.flatten_state(state, own).to(device_of(own)) for state in (start, end))
+    own.load_state_dict(dict(end))
+    exponents = _exponents(own, inputs[:1], scheme, _chosen(own, layers))
+    origin = finish.clone() if rest == "end" else begin.clone()
+    difference, directions = finish - begin, dict[int, Tensor]()
+    for exponent in sorted(set(exponents) - {0}):
+        here = _mask(own, [e == exponent for e in exponents])
+        origin = torch.where(here, begin, origin)
+        directions[exponent] = torch.where(here, difference, 0.0)
+    return Path(own, origin, directions)
+
+
+def layer_depths(model: nn.Module, inputs: Tensor) -> dict[str, int]:
+    """Count, for every parameter, the linear layers and convolutions up to its own, in the order of a forward pass.
+
+    Args:
+        model: of layers that are gone through one after the other; it is only read.
+        inputs: one at least.
+
+    Returns:
+        The depth by the parameter's name, 1 for those of the first layer; modules that are not called are left out.
+    """
+    tree, depths, count = shadow(model), dict[str, int](), 0
+
+    def visit(name: str, module: nn.Module) -> None:
+        nonlocal count
+        count += isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+        for own, _ in module.named_parameters(recurse=False):
+            depths.setdefault(f"{name}.{own}" if name else own, count)
+
+    for name, module in tree.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_pre_hook(lambda m, _, name=name: visit(name, m))
+    with torch.inference_mode():
+        tree(inputs)
+    return depths
+
+
+def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
+    """List the parameters inside the named modules."""
+    modules = dict(model.named_modules())
+    for layer in layers or ():
+        if layer not in modules:
+            raise unknown("layer", layer, modules)
+    names = (name for name, _ in model.named_parameters())
+    return {name for name in names if layers is None or any(f"{name}.".startswith(f"{layer}.") for layer in layers)}
+
+
+def _exponents(model: nn.Module, inputs: Tensor, scheme: Scheme, chosen: set[str]) -> list[int]:
+    """Give the power of alpha with which each parameter moves; 0 for one that stays."""
+    inputs = inputs.to(next(model.parameters()))
+    depths = layer_depths(model, inputs) if scheme == "homogeneous" else {}
+    found = []
+    for name, _ in model.named_parameters():
+        bias = name.rpartition(".")[2] == "bias"
+        moves = name in chosen and {"weights": not bias, "biases": bias}.get(scheme, True)
+        found.append((depths.get(name, 1) if bias else 1) if moves else 0)
+    return found
+
+
+def _mask(model: nn.Module, which: Sequence[bool]) -> Tensor:
+    parts = [
+        torch.full_like(p, w, dtype=torch.bool).reshape(-1) for p, w in zip(model.parameters(), which, strict=True)
+    ]
+    return torch.cat(parts)

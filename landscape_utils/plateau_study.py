@@ -1,0 +1,206 @@
+"""The networks, variants and interpolations of notebook 05."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from landscape_utils import plateau
+from landscape_utils.data import Dataset, Labelled
+from landscape_utils.history import last_bias
+from landscape_utils.paths import Scheme, layer_depths, path
+from landscape_utils.plateau import ALPHAS, NDArrayF, interpolate
+from landscape_utils.recipes import RunSpec
+from landscape_utils.runs import Run, load_data
+from landscape_utils.shadow import probe
+from landscape_utils.training import train
+
+LEARNED = 0.9  # of a class's training examples recognised
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An architecture on its data, and how each of its seeds is trained.
+
+    Attributes:
+        name: e.g. `fcn on mnist`.
+        specs: one a seed.
+        data: what it is trained on.
+        train, test: the images on which curves are taken.
+    """
+
+    name: str
+    specs: Sequence[RunSpec]
+    data: Dataset
+    train: Labelled
+    test: Labelled
+
+    def variant(self, **options: Any) -> Network:
+        """Change the architecture's options (`depth`, `init_scale`, `bias`)."""
+        changed = [replace(s, model_options={**s.model_options, **options}) for s in self.specs]
+        return replace(self, specs=changed)
+
+    def runs(self, *, progress: bool = True) -> list[Run]:
+        """Train every seed, or read it back."""
+        return [train(spec, data=self.data, progress=progress) for spec in self.specs]
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One run's interpolation from its initialisation to its solution.
+
+    Attributes:
+        network: its name.
+        variant: what is changed about it; empty for nothing.
+        scheme: how the parameters move.
+        seed: of the run.
+        accuracy: of the solution on all training images.
+        train, test: curves over `alpha`, on training and on test images.
+    """
+
+    network: str
+    variant: str
+    scheme: str
+    seed: int
+    accuracy: float
+    train: xr.Dataset
+    test: xr.Dataset
+
+    def length(self, variable: str = "mistake_rate") -> float:
+        """Give the plateau's length on the training images."""
+        return plateau.plateau_length(self.train, variable)
+
+
+def network(spec: RunSpec, seeds: Sequence[int], *, images: int, data: Dataset | None = None) -> Network:
+    """Prepare an architecture on its data.
+
+    Args:
+        spec: of any seed.
+        seeds: of the runs.
+        images: of the training and of the test set, on which curves are taken.
+        data: if it is in memory already.
+    """
+    data = load_data(spec) if data is None else data
+    parts = (data.train.stratified(images), data.test.stratified(images))
+    return Network(f"{spec.model} on {spec.dataset}", [replace(spec, seed=s) for s in seeds], data, *parts)
+
+
+def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, progress: bool = True) -> list[Way]:
+    """Interpolate every seed of a network from its initialisation to its solution."""
+    found = []
+    for run in network.runs(progress=progress):
+        model, start, end = run.model(), run.weights("initial"), run.weights()
+        how: dict[str, Any] = {"scheme": scheme, "progress": progress}
+        curves = [interpolate(model, start, end, part, **how) for part in (network.train, network.test)]
+        accuracy = float(run.history.train_accuracy[-1])
+        found.append(Way(network.name, variant, scheme, run.spec.seed, accuracy, *curves))
+    return found
+
+
+def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> NDArrayF:
+    """Give the plateaus' lengths, one a seed."""
+    return np.array([way.length(variable) for way in ways])
+
+
+def table(ways: Sequence[Way]) -> xr.Dataset:
+    """Stack curves for saving: loss and mistake rate over (line, part, alpha), plateau lengths, violations."""
+    labels = [", ".join(filter(None, (w.network, w.variant, w.scheme, f"seed {w.seed}"))) for w in ways]
+    both = {v: [[getattr(w, part)[v].values for part in ("train", "test")] for w in ways] for v in VARIABLES}
+    measured = {f"plateau_{v}": ("line", [w.length(v) for w in ways]) for v in VARIABLES}
+    broken = {f"violations_{v}": ("line", [plateau.violations(w.train, v) for w in ways]) for v in VARIABLES}
+    curves = {v: (("line", "part", "alpha"), np.array(values)) for v, values in both.items()}
+    accuracy = {"train_accuracy": ("line", [w.accuracy for w in ways])}
+    coordinates = {"line": labels, "part": ["train", "test"], "alpha": ways[0].train["alpha"].values}
+    return xr.Dataset({**curves, **measured, **broken, **accuracy}, coords=coordinates)
+
+
+VARIABLES = ("loss", "mistake_rate")
+
+
+# --- prediction against measurement ------------------------------------------------------------------------------
+
+
+def depth_of(run: Run, inputs: Tensor) -> int:
+    """Count the layers of a run's model."""
+    return max(layer_depths(run.model(), inputs[:1]).values())
+
+
+def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0, 1.0, 2.0, 4.0)) -> xr.Dataset:
+    """Set measured error plateaus against those that the competition of signal and bias predicts.
+
+    Besides the solution as it is, its largest bias is raised by `gap`: the end of the way then has a larger bias gap
+    and the same weights.
+
+    Args:
+        networks: with a bias on the last layer only, by depth.
+        gaps: logits added to the largest bias.
+
+    Returns:
+        Dataset over (depth, seed, gap): measured and predicted plateau lengths in alpha.
+    """
+    shape = (len(networks), len(next(iter(networks.values())).specs), len(gaps))
+    measured, predicted = np.full(shape, np.nan), np.full(shape, np.nan)
+    for i, (depth, network) in enumerate(networks.items()):
+        for j, run in enumerate(network.runs()):
+            for k, gap in enumerate(gaps):
+                ends = _raised(run, network, gap)
+                curve = interpolate(run.model(), run.weights("initial"), ends[0], network.train, progress=False)
+                expected = plateau.competition(*ends[1:], network.train.targets, depth)
+                measured[i, j, k] = plateau.plateau_length(curve)
+                predicted[i, j, k] = plateau.plateau_length(expected)
+    dims = ("depth", "seed", "gap")
+    seeds = [spec.seed for spec in next(iter(networks.values())).specs]
+    coordinates = {"depth": list(networks), "seed": seeds, "gap": list(gaps)}
+    return xr.Dataset({"measured": (dims, measured), "predicted": (dims, predicted)}, coords=coordinates)
+
+
+def _raised(run: Run, network: Network, gap: float) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Raise a solution's largest bias: its state dict, logits on the training images, and last bias."""
+    model = run.model()
+    bias = last_bias(model, len(network.data.classes))
+    if bias is None:
+        raise ValueError(f"{network.name} has no bias on its last layer; build it with bias='last'")
+    with torch.no_grad():
+        bias[bias.argmax()] += gap
+        return model.state_dict(), model(network.train.inputs), bias.clone()
+
+
+# --- learning order -----------------------------------------------------------------------------------------------
+
+
+def learning_order(run: Run) -> xr.Dataset:
+    """Tell when each class was learned, and its bias at the end.
+
+    A class is learned at the first epoch from which on 90 % of its training examples are recognised; NaN for one
+    that never is.
+
+    Returns:
+        Dataset over `class`: epoch and bias.
+    """
+    rates = run.history["train_cctm"].values
+    known = np.diagonal(rates, axis1=1, axis2=2) >= LEARNED  # (epoch, class)
+    ever_after = np.flip(np.logical_and.accumulate(np.flip(known, 0)), 0)
+    epoch = np.where(ever_after[-1], ever_after.argmax(0), np.nan)
+    bias = run.history["last_bias"].values[-1]
+    return xr.Dataset({"epoch": ("class", epoch), "bias": ("class", bias)}, coords={"class": run.history["class"]})
+
+
+def orders(network: Network) -> xr.Dataset:
+    """Gather the learning orders of all seeds, over (seed, class)."""
+    seeds = [spec.seed for spec in network.specs]
+    return xr.concat([learning_order(run) for run in network.runs()], dim=xr.Variable("seed", seeds))
+
+
+# --- outputs along the way ----------------------------------------------------------------------------------------
+
+
+def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: NDArrayF = ALPHAS) -> Tensor:
+    """Give the network's outputs at every point of the way, shape (alphas, N, C)."""
+    way = path(run.model(), run.weights("initial"), run.weights(), images.inputs, scheme=scheme)
+    return torch.stack([probe(way.model, images.inputs, way.at(float(alpha))) for alpha in alphas])
