@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import stdtrit
 
 from landscape_utils.errors import unknown
 from landscape_utils.files import write_atomically
@@ -85,6 +88,14 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     """Give Wilson's 95 % interval of a share."""
     interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def student(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Give Student's 95 % interval of a mean, without bounds for fewer than two values."""
+    if len(values) < 2:
+        return -math.inf, math.inf
+    reach = float(stdtrit(len(values) - 1, 0.975)) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
 def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:

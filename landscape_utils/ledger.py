@@ -265,5 +265,48 @@ CLAIMS = {
             "mining the loss landscape, 3, figure 13",
             "seen in the densities; no number",
         ),
+        Claim(
+            "BP-1",
+            "From initialisation to solution, a fully connected network's loss falls early and convexly; a VGG's loss "
+            "and error stay on a long plateau.",
+            "bias plateau, 1, figure 1",
+            "FCN4 on MNIST against VGG16 on CIFAR-10; seen in the picture",
+        ),
+        Claim(
+            "BP-2",
+            "Weights scale like alpha^r, the last bias like alpha: the plateau grows with depth and with the bias gap.",
+            "bias plateau, 1.1 and 3, theorem 1",
+            "a theorem; no number",
+        ),
+        Claim(
+            "BP-4",
+            "Trained without biases, the error plateau is much shorter or gone.",
+            "bias plateau, 1.1 and 5",
+            "seen in the pictures; no number",
+        ),
+        Claim(
+            "BP-5",
+            "Interpolating the biases homogeneously shortens the error plateau of normally trained networks.",
+            "bias plateau, 1.1 and 5",
+            "significantly shortens; no number",
+        ),
+        Claim(
+            "BP-6",
+            "A smaller initialisation or a greater depth lengthens the plateau in error and loss.",
+            "bias plateau, 1.1 and 5",
+            "seen in the pictures; no number",
+        ),
+        Claim(
+            "BP-7",
+            "On small data sets the last layer's bias correlates with the order in which the classes are learned.",
+            "bias plateau, 1.1 and 5",
+            "correlated; no number",
+        ),
+        Claim(
+            "BP-8",
+            "The shape of the interpolation curve says nothing about how hard the problem is.",
+            "bias plateau, 1 and appendix A",
+            "a pair of examples, not in the text at hand",
+        ),
     )
 }
