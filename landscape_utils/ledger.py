@@ -265,5 +265,11 @@ CLAIMS = {
             "mining the loss landscape, 3, figure 13",
             "seen in the densities; no number",
         ),
+        Claim(
+            "BP-3",
+            "In the r-homogeneous-weight network on balanced data the class learned last ends with the largest bias.",
+            "bias plateau, 4, theorem 2",
+            "always (theorem); no number",
+        ),
     )
 }
