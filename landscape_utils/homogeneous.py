@@ -42,12 +42,14 @@ class Batch(NamedTuple):
         weight: W, shape (seeds, classes, dim).
         bias: b, shape (seeds, classes, 1).
         inputs: in columns, class after class, shape (seeds, dim, examples).
+        squares: |x|^2, shape (seeds, 1, examples).
         time: of the flow, shape (seeds, 1, 1).
     """
 
     weight: Tensor
     bias: Tensor
     inputs: Tensor
+    squares: Tensor
     time: Tensor
 
     def of(self, seeds: Tensor) -> Batch:
@@ -132,7 +134,8 @@ def draw(seeds: range, *, classes: int, dim: int, examples: int, noise: float, i
         weights.append(init * abs(rng.standard_normal((classes, dim))))
         inputs.append(centres + noise * rng.standard_normal(centres.shape))
     bias, time = (torch.zeros(len(seeds), n, 1, dtype=torch.float64) for n in (classes, 1))
-    return Batch(torch.tensor(np.stack(weights)), bias, torch.tensor(np.stack(inputs)), time)
+    x = torch.tensor(np.stack(inputs))
+    return Batch(torch.tensor(np.stack(weights)), bias, x, x.square().sum(1, keepdim=True), time)
 
 
 class Forward(NamedTuple):
@@ -185,10 +188,9 @@ def curvature(batch: Batch, seen: Forward) -> Tensor:
     The softmax's Jacobian diag(p) - p p' is at most 2 diag(p (1-p)), by diagonal dominance, which leaves one block a
     class; a block's norm is at most its trace.
     """
-    squares = (batch.inputs**2).sum(1, keepdim=True)
     p = seen.probability
-    outer = 2 * p * (1 - p) * (1 + seen.slope**2 * squares)
-    inner = (p - _targets(p)).abs() * seen.bend.abs() * squares
+    outer = 2 * p * (1 - p) * (1 + seen.slope * seen.slope * batch.squares)
+    inner = (p - _targets(p)).abs() * seen.bend.abs() * batch.squares
     return (outer + inner).mean(2, keepdim=True).amax(1, keepdim=True)
 
 
@@ -216,7 +218,7 @@ def _descend(batch: Batch, r: int, rate: float, steps: int) -> dict[str, NDArray
 def _step(batch: Batch, seen: Forward, rate: float) -> Batch:
     weight, bias = gradients(batch, seen)
     size = rate / curvature(batch, seen)
-    return Batch(batch.weight - size * weight, batch.bias - size * bias, batch.inputs, batch.time + size)
+    return batch._replace(weight=batch.weight - size * weight, bias=batch.bias - size * bias, time=batch.time + size)
 
 
 def _checkpoint(batch: Batch, seen: Forward) -> dict[str, NDArrayF]:

@@ -15,7 +15,7 @@ showed, as the share of seeds in which the class learned last has the largest bi
     noise 0.2                               0.35  0.49  0.73  0.88     -
 
 So the claim needs small noise, and for odd r a positive start. For r = 2 it holds more often than chance, with a gap
-between the largest two biases of a sixth of that for r = 3.
+between the two largest biases of less than a sixth of that for r = 3.
 """
 
 from __future__ import annotations

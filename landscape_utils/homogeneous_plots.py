@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from landscape_utils.homogeneous import LEARNED, learned_last, rank_table
@@ -60,3 +61,16 @@ def bias_by_order(results: Mapping[int, xr.Dataset]) -> Figure:
     axes[0, 0].set_ylabel("rank of the final bias, 1 the smallest")
     figure.supxlabel("order in which the class is learned, 1 the first", fontsize=10)
     return figure
+
+
+def _rank_cells(ax: Axes, shares: xr.DataArray) -> AxesImage:
+    number = shares["order"].values
+    ends = (0.5, len(number) + 0.5)
+    image = ax.imshow(shares, cmap=RATES, vmin=0, vmax=1, origin="lower", extent=(*ends, *ends))
+    for a, b in np.ndindex(shares.shape):
+        share = float(shares[a, b])
+        colour = "white" if share > 0.55 else "black"
+        ax.text(b + 1, a + 1, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=8)
+    ax.set_xticks(number)
+    ax.set_yticks(number)
+    return image
