@@ -268,12 +268,18 @@ def finished(results: xr.Dataset) -> xr.DataArray:
 
 def learned_last(results: xr.Dataset) -> xr.DataArray:
     """Give the class (seed,) that was learned last; one that was never learned is later than all."""
-    return results["learned"].fillna(np.inf).idxmax("class")
+    return results["learned"].fillna(np.inf).argmax("class")
 
 
 def largest_bias(results: xr.Dataset) -> xr.DataArray:
     """Give the class (seed,) with the largest bias at the end."""
-    return results["bias"].isel(step=-1).idxmax("class")
+    return results["bias"].isel(step=-1).argmax("class")
+
+
+def carried_by_bias(results: xr.Dataset) -> xr.DataArray:
+    """Tell the seeds (seed,) in which the class learned last has a smaller mean signal than bias at the end."""
+    end, last = results.isel(step=-1), learned_last(results)
+    return end["signal"].isel({"class": last}) < end["bias"].isel({"class": last})
 
 
 def rank_table(results: xr.Dataset) -> xr.DataArray:

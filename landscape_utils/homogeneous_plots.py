@@ -48,6 +48,8 @@ def _class_lines(ax: Axes, time: xr.DataArray, values: xr.DataArray, last: int) 
 def bias_by_order(results: Mapping[int, xr.Dataset]) -> Figure:
     """Draw, for each r, which rank the final bias has by the order of learning, all in one colour range.
 
+    The numbers in the cells are percent of the seeds that learned all their classes.
+
     Args:
         results: from `train_homogeneous`, by r.
     """
@@ -67,10 +69,10 @@ def _rank_cells(ax: Axes, shares: xr.DataArray) -> AxesImage:
     number = shares["order"].values
     ends = (0.5, len(number) + 0.5)
     image = ax.imshow(shares, cmap=RATES, vmin=0, vmax=1, origin="lower", extent=(*ends, *ends))
-    for a, b in np.ndindex(shares.shape):
+    for a, b in np.argwhere(shares.values >= 0.01):
         share = float(shares[a, b])
         colour = "white" if share > 0.55 else "black"
-        ax.text(b + 1, a + 1, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=8)
+        ax.text(b + 1, a + 1, f"{share * 100:.0f}", ha="center", va="center", color=colour, fontsize=10)
     ax.set_xticks(number)
     ax.set_yticks(number)
     return image

@@ -31,7 +31,7 @@ def test_gradients_are_those_of_autograd(r: int) -> None:
     wanted = torch.autograd.grad(losses(batch._replace(weight=leaves[0], bias=leaves[1]), r).sum(), leaves)
     got = homogeneous.gradients(batch, homogeneous.forward(batch, r))
     for a, b in zip(got, wanted, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("r", [1, 2, 3, 4])
@@ -54,7 +54,7 @@ def test_the_hessians_norm_is_within_its_bound(r: int) -> None:
 def test_the_weights_part_is_r_homogeneous(r: int) -> None:
     batch = draw(range(300, 302), **SMALL)
     signal, twice = (homogeneous.forward(batch._replace(weight=a * batch.weight), r).signal for a in (1, 2))
-    torch.testing.assert_close(twice, 2**r * signal)
+    np.testing.assert_allclose(twice, 2**r * signal)
 
 
 def test_data_are_balanced_and_lie_around_orthogonal_directions() -> None:
@@ -62,7 +62,7 @@ def test_data_are_balanced_and_lie_around_orthogonal_directions() -> None:
     assert batch.inputs.shape == (100, 4, 15)
     assert batch.inputs.dtype == batch.weight.dtype == torch.float64
     means = batch.inputs.reshape(100, 4, 3, 5).mean((0, 3))
-    torch.testing.assert_close(means, torch.eye(4, 3, dtype=torch.float64), atol=0.03, rtol=0)
+    np.testing.assert_allclose(means, np.eye(4, 3), atol=0.03)
     assert batch.weight.min() > 0
     assert batch.weight.square().mean().sqrt() == pytest.approx(0.3, rel=0.1)
     assert not batch.bias.any()
@@ -112,12 +112,13 @@ def test_a_classes_time_is_from_when_on_it_stays_learned() -> None:
 
 
 def made_up(learned: list[list[float]], bias: list[list[float]]) -> xr.Dataset:
-    """Make results that hold what the verdict and the ranks look at; the probabilities say nothing."""
+    """Make results that hold what the verdict and the ranks look at; probabilities and signals say nothing."""
     final = np.array(bias)[:, None, :]
     over = ("seed", "step", "class")
     variables = {
         "bias": (over, np.concatenate([0 * final, final], axis=1)),
         "probability": (over, np.concatenate([0 * final + 0.1, 0 * final + 0.95], axis=1)),
+        "signal": (over, np.ones((len(bias), 2, final.shape[2]))),
         "time": (over[:2], np.tile([0.0, 9.0], (len(bias), 1))),
         "learned": (("seed", "class"), np.array(learned)),
     }
@@ -129,6 +130,12 @@ def test_last_class_and_largest_bias() -> None:
     assert homogeneous.learned_last(got).values.tolist() == [1, 1]
     assert homogeneous.largest_bias(got).values.tolist() == [1, 0]
     assert homogeneous.finished(got).values.tolist() == [True, False]
+
+
+def test_a_last_class_is_carried_by_its_bias_when_its_signal_is_below() -> None:
+    got = made_up([[1, 3, 2], [1, 2, 3]], [[0, 2, 1], [5, 0, 0.5]])
+    assert homogeneous.carried_by_bias(got).values.tolist() == [True, False]
+    assert homogeneous.carried_by_bias(got.isel(seed=0))
 
 
 def test_ranks_are_shares_of_the_finished_seeds() -> None:

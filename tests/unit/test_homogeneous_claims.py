@@ -27,6 +27,7 @@ def test_every_r_of_three_or_more_has_to_agree(linear: int, cubic: int, quartic:
     assert f"r = 1: {linear / 40:.0%}" in got.measured
     assert "chance 33%" in got.measured
     assert "none not learned" in got.measured
+    assert got.measured.endswith("below its bias in 0%, 0%, 0%")
 
 
 def test_what_is_not_learned_counts_against_the_claim() -> None:
