@@ -146,12 +146,14 @@ class Forward(NamedTuple):
         slope: r <W_i, x>^(r-1).
         bend: r (r-1) <W_i, x>^(r-2).
         probability: softmax of the outputs.
+        error: the probability less the one-hot class.
     """
 
     signal: Tensor
     slope: Tensor
     bend: Tensor
     probability: Tensor
+    error: Tensor
 
 
 def forward(batch: Batch, r: int) -> Forward:
@@ -160,7 +162,8 @@ def forward(batch: Batch, r: int) -> Forward:
     second = _power(projection, max(r - 2, 0))
     first = second * projection if r > 1 else second
     signal = first * projection
-    return Forward(signal, r * first, r * (r - 1) * second, torch.softmax(signal + batch.bias, 1))
+    probability = torch.softmax(signal + batch.bias, 1)
+    return Forward(signal, r * first, r * (r - 1) * second, probability, probability - _targets(probability))
 
 
 def _power(values: Tensor, exponent: int) -> Tensor:
@@ -170,8 +173,8 @@ def _power(values: Tensor, exponent: int) -> Tensor:
 
 def gradients(batch: Batch, seen: Forward) -> tuple[Tensor, Tensor]:
     """Differentiate the mean cross entropy by W and b, shapes (seeds, classes, dim) and (seeds, classes, 1)."""
-    error = seen.probability - _targets(seen.probability)
-    return (error * seen.slope) @ batch.inputs.mT / error.shape[2], error.mean(2, keepdim=True)
+    weight = (seen.error * seen.slope) @ batch.inputs.mT / seen.error.shape[2]
+    return weight, seen.error.mean(2, keepdim=True)
 
 
 def _targets(probability: Tensor) -> Tensor:
@@ -190,7 +193,7 @@ def curvature(batch: Batch, seen: Forward) -> Tensor:
     """
     p = seen.probability
     outer = 2 * p * (1 - p) * (1 + seen.slope * seen.slope * batch.squares)
-    inner = (p - _targets(p)).abs() * seen.bend.abs() * batch.squares
+    inner = seen.error.abs() * seen.bend.abs() * batch.squares
     return (outer + inner).mean(2, keepdim=True).amax(1, keepdim=True)
 
 
