@@ -18,8 +18,8 @@ share of seeds in which the class learned last has the largest bias:
         seeds 100 to 199                    0.00  0.02  0.75  0.98  1.00
         seeds 200 to 299                    0.00  0.01  0.66  0.96  1.00
 
-So the claim needs small noise and a small start, and for odd r a positive start. For r = 2 it holds more often than chance, with a gap
-between the two largest biases of less than a sixth of that for r = 3.
+So the claim needs small noise and a small start, and for odd r a positive start. For r = 2 it holds more often than
+chance, with a gap between the two largest biases of less than a sixth of that for r = 3.
 
 The last rows limit what the claim says for large r: there the class learned last has hardly any signal when it is
 learned, and its examples go to it because the biases make it the default. That such a class has the largest bias is no

@@ -1,8 +1,9 @@
 """A hundred r-homogeneous-weight networks at once against a loop over seeds, in one run: `make bench`.
 
 Both train the same seeds to the same end by the same function, the loop with one seed a call. The batch runs before,
-in the middle of and after the loop, so that what else the machine does falls on both alike, and its median counts. The larger r, the heavier the tail: for
-r = 5 the slowest seed takes six times the steps of the mean, which bounds what training at once can gain.
+in the middle of and after the loop, so that what else the machine does falls on both alike, and its median counts. The
+larger r, the heavier the tail: for r = 5 the slowest seed takes six times the steps of the mean, which bounds what
+training at once can gain.
 """
 
 from __future__ import annotations
