@@ -279,6 +279,12 @@ CLAIMS = {
             "a theorem; no number",
         ),
         Claim(
+            "BP-3",
+            "In the r-homogeneous-weight network on balanced data the class learned last ends with the largest bias.",
+            "bias plateau, 4, theorem 2",
+            "always (theorem); no number",
+        ),
+        Claim(
             "BP-4",
             "Trained without biases, the error plateau is much shorter or gone.",
             "bias plateau, 1.1 and 5",
