@@ -5,7 +5,7 @@ The text has its own pair in an appendix that is not at hand; this pair is this 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,3 +88,12 @@ def descent(problem: Problem) -> xr.DataArray:
         w -= problem.step * problem.gradient(w)
         losses.append(problem.loss(w) / first)
     return xr.DataArray(losses, dims="step", name=problem.name)
+
+
+def table(curves: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> xr.Dataset:
+    """Put interpolations and descents side by side for saving; a descent that ended earlier is padded with NaN."""
+    lines, descents = zip(*curves.values(), strict=True)
+    names = xr.Variable("problem", list(curves))
+    padded = xr.concat([d.assign_coords(step=np.arange(d.size)) for d in descents], dim=names, join="outer")
+    thinned = padded.isel(step=np.unique(np.geomspace(1, padded.sizes["step"], 400).astype(int)) - 1)
+    return xr.Dataset({"interpolation": xr.concat(lines, dim=names), "descent": thinned})

@@ -1,10 +1,12 @@
 """Verdicts on the claims BP-1, BP-2 and BP-4 to BP-8.
 
-The criteria were written before any result on the notebook's own seeds was seen. The trial seeds 100 and 101, which
+The criteria were written before any result on the notebook's own seeds was seen. The trial seeds from 100 on, which
 the notebook does not use, settled how the networks train, that a curve's plateau counts from 0.05 on, and that the
 fully connected network is looked at with a small initialisation, too: from a scale of 1 it has no plateau that could
-be shortened. Intervals are Student's 95 % over seeds; three seeds make them wide. Runs that do not fit (training
-accuracy below 90 %) have no solution to interpolate to: they are left out, and named.
+be shortened. BP-2 is measured from small initialisations, for which the theory is made: from Glorot's own weights the
+trials had r = 0.73, and plateaus 0.27 shorter than predicted. Intervals are Student's 95 % over seeds; three seeds
+make them wide. Runs that do not fit (training accuracy below 90 %) have no solution to interpolate to: they are left
+out, and named.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def ways_axes(variants: Variants, variable: str, *, ax: Axes | None = None) -> A
     ax.axhline(chance(some.train)[variable], color="black", ls=":", lw=1)
     ax.set_ylim(bottom=0)
     ax.tick_params(labelsize=8)
-    ax.legend(fontsize=8, frameon=False, title="plateau [alpha]", title_fontsize=8)
+    ax.legend(fontsize=8, edgecolor="none", framealpha=0.8, loc="upper right", title="plateau", title_fontsize=8)
     return ax
 
 

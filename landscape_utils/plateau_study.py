@@ -21,6 +21,7 @@ from landscape_utils.runs import Run, load_data
 from landscape_utils.shadow import probe
 from landscape_utils.training import train
 
+VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
 LEARNED = 0.9  # of a class's training examples recognised
 
 
@@ -77,18 +78,38 @@ class Way:
         return plateau.plateau_length(self.train, variable)
 
 
-def network(spec: RunSpec, seeds: Sequence[int], *, images: int, data: Dataset | None = None) -> Network:
+def network(specs: Sequence[RunSpec], *, images: int, data: Dataset | None = None) -> Network:
     """Prepare an architecture on its data.
 
     Args:
-        spec: of any seed.
-        seeds: of the runs.
+        specs: one a seed.
         images: of the training and of the test set, on which curves are taken.
         data: if it is in memory already.
     """
-    data = load_data(spec) if data is None else data
+    first = specs[0]
+    data = load_data(first) if data is None else data
     parts = (data.train.stratified(images), data.test.stratified(images))
-    return Network(f"{spec.model} on {spec.dataset}", [replace(spec, seed=s) for s in seeds], data, *parts)
+    return Network(f"{first.model} on {first.dataset}", list(specs), data, *parts)
+
+
+def elsewhere(
+    specs: Sequence[RunSpec], dataset: str, *, size: int | None = None, seeds: int | None = None
+) -> list[RunSpec]:
+    """Give the same trainings on another dataset, whole or `size` training examples of it, from as many seeds."""
+    first = specs[0].seed
+    every = [s.seed for s in specs] if seeds is None else range(first, first + seeds)
+    return [
+        replace(specs[0], dataset=dataset, train_size=size, test_size=None, difficulty=None, seed=seed)
+        for seed in every
+    ]
+
+
+def from_small_weights(network: Network, depths: Sequence[int]) -> dict[int, Network]:
+    """Build the theory's networks by depth r: a bias on the last layer only, and a small initialisation.
+
+    The weights' scale is 0.02^(1/r), so that at every depth the initial output is about 1/50 of Glorot's.
+    """
+    return {r: network.variant(depth=r, bias="last", init_scale=round(VANISHING ** (1 / r), 3)) for r in depths}
 
 
 def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, progress: bool = True) -> list[Way]:
@@ -118,6 +139,11 @@ def table(ways: Sequence[Way]) -> xr.Dataset:
     accuracy = {"train_accuracy": ("line", [w.accuracy for w in ways])}
     coordinates = {"line": labels, "part": ["train", "test"], "alpha": ways[0].train["alpha"].values}
     return xr.Dataset({**curves, **measured, **broken, **accuracy}, coords=coordinates)
+
+
+def every(panels: Mapping[str, Mapping[str, Sequence[Way]]]) -> list[Way]:
+    """Put the ways of all panels and variants into one list."""
+    return [way for variants in panels.values() for ways in variants.values() for way in ways]
 
 
 VARIABLES = ("loss", "mistake_rate")
@@ -191,10 +217,16 @@ def learning_order(run: Run) -> xr.Dataset:
     return xr.Dataset({"epoch": ("class", epoch), "bias": ("class", bias)}, coords={"class": run.history["class"]})
 
 
-def orders(network: Network) -> xr.Dataset:
-    """Gather the learning orders of all seeds, over (seed, class)."""
-    seeds = [spec.seed for spec in network.specs]
-    return xr.concat([learning_order(run) for run in network.runs()], dim=xr.Variable("seed", seeds))
+def small_runs(network: Network, *, train_size: int, test_size: int, epochs: int, seeds: int) -> list[Run]:
+    """Train on few examples, another choice of them for each seed; all are in every step, so that an epoch is one."""
+    how: dict[str, Any] = {"train_size": train_size, "test_size": test_size, "epochs": epochs, "batch_size": train_size}
+    return [train(replace(network.specs[0], seed=i, data_seed=i, **how), progress=False) for i in range(seeds)]
+
+
+def orders(runs: Sequence[Run]) -> xr.Dataset:
+    """Gather the learning orders of runs, over (seed, class)."""
+    seeds = xr.Variable("seed", [run.spec.seed for run in runs])
+    return xr.concat([learning_order(run) for run in runs], dim=seeds)
 
 
 # --- outputs along the way ----------------------------------------------------------------------------------------
