@@ -198,7 +198,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "architectures": ["fcn", "vgg11"],
             # Without BatchNorm a VGG of this initialisation stays at chance with larger rates or smaller weights.
             "overrides": {
-                "fcn": {"lr": 0.1, "batch_size": 64, "epochs": 30, "weight_decay": 0.0},
+                "fcn": {"lr": 0.1, "batch_size": 64, "epochs": 20, "weight_decay": 0.0},
                 "vgg11": {
                     "model_options": {"batchnorm": False, "width": 0.125, "init_scale": 1.0},
                     "batch_size": 16,
@@ -217,7 +217,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
                 "simple_size": None,
                 "simple_seeds": 5,
                 "others": [],
-                "images": 300,
+                "images": 250,
                 "depths": [2, 4, 6, 8],
                 "scales": {"fcn": [0.25, 0.5, 1.0], "vgg11": [1.0, 1.2]},
                 "powers": [1, 3, 4],
