@@ -108,7 +108,7 @@ def _taken_for(walk: _Walk, at: int, classes: Sequence[str], *, ax: Axes) -> Non
     """Draw the share of images that each class is predicted for, the largest bias on top, and the biases beside."""
     order = walk.bias.argsort().tolist()
     counts = torch.bincount(walk.logits[at].argmax(1), minlength=len(classes)).double()
-    ax.barh(range(len(order)), (counts / counts.sum())[order], color=COLOURS[0])
+    ax.barh(range(len(order)), (counts / counts.sum())[order].numpy(), color=COLOURS[0])
     ax.set_yticks(range(len(order)), [f"{classes[c]} ({float(walk.bias[c]):+.1f})" for c in order], fontsize=7)
     ax.set(xlim=(0, 1), xlabel="share of all images")
     ax.set_title("taken for (last bias)", fontsize=9)
