@@ -22,12 +22,14 @@ TOKEN = "landscape-test"
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
 COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
 EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
+BRIEF = {"epochs": "2", "seeds": "[0]", "simple_seeds": "1", "images": "30", "depths": "[2, 4]", "test_size": "200"}
 # The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
 PANELS = [
     ("01_cctm", FAST, -1, 90),
     ("02_ego_flatness", {**FAST, **COARSE}, 0, 120),
     ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
     ("04_gmi_mli_wpeak", {**FAST, **EARLY, "draws": "1"}, -1, -60),
+    ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
 ]
 

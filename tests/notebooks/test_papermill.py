@@ -45,6 +45,11 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
 
 SMALLEST = ("-p", "seeds=0", "-p", "images=100", "-p", "points=5", "-p", "fine_points=5")
 LEAST = tuple(word for value in ("checkpoints=1", "images=50", "draws=1") for word in ("-p", value))
+FLAT = tuple(
+    word
+    for value in ("seeds=0", "simple_seeds=1", "simple_size=300", "images=30", "depths=2,3")
+    for word in ("-p", value)
+)
 SPECTRAL = ("-p", "checkpoints=1", "-p", "images=50", "-p", "points=7", "-p", "fine_points=5")
 PARTS = {
     "02_ego_flatness": (
@@ -71,6 +76,11 @@ PARTS = {
             "vvv-basins",
         },
         {*(f"ML-{i}" for i in (*range(1, 10), 15, 16, 17)), "ML-8d"},
+    ),
+    "05_bias_plateau": (
+        ("-p", "architectures=fcn,vgg11", *FAST[2:], *FLAT),
+        {"two-curves", "prediction", "biases", "scale-and-depth", "course", "bias-by-order", "order", "hardness"},
+        {f"BP-{i}" for i in range(1, 9)},
     ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),
@@ -159,3 +169,18 @@ def test_real_cifar10_has_curves_and_spectra(
     result = landscape("run", name, *real, *words, "--out", tmp_path, environment=environment)
     assert result.returncode == 0, result.stderr
     assert verdicts(tmp_path, name)[claim] == "reproduced"
+
+
+@needs_cifar10
+def test_real_mnist_and_cifar10_have_verdicts_on_the_plateau(
+    tmp_path: Path, notebook_environment: dict[str, str]
+) -> None:
+    """A four-layer network and a small VGG on real images, at their smallest: two short trainings of each."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    real = ("-p", "dataset=cifar10", "-p", "simple=mnist", *FLAT, "-p", "seeds=0,1", "-p", "simple_seeds=2")
+    words = (*real, "-p", "train_size=300", "-p", "test_size=200", "-p", "epochs=3")
+    result = landscape("run", "05_bias_plateau", *words, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert {"BP-1", "BP-4", "BP-5", "BP-6"} <= set(verdicts(tmp_path, "05_bias_plateau"))
+    with xr.open_dataset(tmp_path / "05_bias_plateau-two-curves.nc", engine="h5netcdf") as numbers:
+        assert {str(line).split(",")[0] for line in numbers["line"].values} == {"fcn on mnist", "vgg11 on cifar10"}
