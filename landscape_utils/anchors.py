@@ -15,6 +15,9 @@ Duplicates among the vertices leave a undetermined, and V and the anchor as they
 with restart finds which a_i are positive in single precision; the equations on that support, solved in double
 precision, give their values; where these break a condition, indices change sides (block principal pivoting, Judice and
 Pires 1994), and the few that keep doing so are left to Lawson and Hanson's method, which always ends.
+
+100 manifolds x 50 points x 200 vectors, one thread: 0.4 to 1 s, 4 s where vertices lie almost in a few dimensions and
+many supports are guessed wrong; one cvxopt solve a vector takes 16 s.
 """
 
 from __future__ import annotations

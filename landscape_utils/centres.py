@@ -88,7 +88,8 @@ def _coordinates(centred: Tensor) -> tuple[Array, Tensor]:
 
 def mean_cosine(points: Array) -> float:
     """Average |cos| over pairs of different rows."""
-    cosines = np.abs(_units(points) @ _units(points).T)
+    units = _units(points)
+    cosines = np.abs(units @ units.T)
     return float((cosines.sum() - np.trace(cosines)) / (len(points) * (len(points) - 1)))
 
 

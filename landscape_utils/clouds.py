@@ -75,7 +75,9 @@ def reduce_cloud(centred: Tensor, basis: Tensor, norm: Tensor, *, invariant: boo
             M dimensions, in which its principal axes are then taken. Otherwise they are the published implementation's:
             the features, or, where they outnumber the points, the Q of LAPACK's QR decomposition of A^T.
     """
-    points = (centred - (centred @ basis) @ basis.T) / norm
+    points = centred / norm
+    if basis.shape[1]:
+        points.addmm_(points @ basis, basis.T, alpha=-1)  # in place: a wide cloud is large
     count, features = points.shape
     if not invariant and features <= count:
         return Reduced(points, None)
