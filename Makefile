@@ -42,6 +42,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks.training
 	$(BIN)/python -m tests.benchmarks.hessian
 	$(BIN)/python -m tests.benchmarks.homogeneous
+	$(BIN)/python -m tests.benchmarks.mftma
 
 faults: setup
 	$(BIN)/python -m pytest tests/unit/test_store.py tests/unit/test_training.py -k "kill or truncated or flipped or full" --kills 20

@@ -1,5 +1,6 @@
 """Notebooks' workhorse: why deep networks generalise, as plain functions over models and tensors."""
 
+from landscape_utils.capacity import ball_capacity, empirical_capacity
 from landscape_utils.curves import name_curve, stationary_points
 from landscape_utils.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from landscape_utils.data import Dataset, Labelled, load_dataset
@@ -24,6 +25,7 @@ from landscape_utils.interference import (
     top_cells,
 )
 from landscape_utils.labels import permute_labels
+from landscape_utils.manifolds import mftma
 from landscape_utils.mining import mine_peak, mine_vvv
 from landscape_utils.models import build_model
 from landscape_utils.plateau import interpolate, plateau_length
@@ -45,6 +47,7 @@ __all__ = [
     "Run",
     "RunSpec",
     "agreement",
+    "ball_capacity",
     "bootstrap_interval",
     "build_model",
     "by_model",
@@ -57,6 +60,7 @@ __all__ = [
     "dancing_notes",
     "default_device",
     "ego_surface",
+    "empirical_capacity",
     "error_shares",
     "flat_area",
     "flatten",
@@ -69,6 +73,7 @@ __all__ = [
     "interpolate",
     "load_dataset",
     "mean_cctm",
+    "mftma",
     "mine_peak",
     "mine_vvv",
     "name_curve",
