@@ -5,8 +5,8 @@ the notebook does not use, settled how the networks train, that a curve's platea
 fully connected network is looked at with a small initialisation, too: from a scale of 1 it has no plateau that could
 be shortened. BP-2 is measured from small initialisations, for which the theory is made: from Glorot's own weights the
 trials had r = 0.73, and plateaus 0.27 shorter than predicted. Intervals are Student's 95 % over seeds; three seeds
-make them wide. Runs that do not fit (training accuracy below 90 %) have no solution to interpolate to: they are left
-out, and named.
+make them wide. Runs that do not fit (training accuracy below 90 %; 0 % where the loss did not stay finite) have no
+solution to interpolate to: they are left out, and named.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from scipy import stats
 
 from landscape_utils.claims import Judgement, judge, student
 from landscape_utils.plateau import NDArrayF, bulge
-from landscape_utils.plateau_study import VARIABLES, Way
+from landscape_utils.plateau_study import FITTED, VARIABLES, Way
 
-FITTED = 0.9
 SHORT, LONG = 0.15, 0.3  # a straight line from chance to the solution has 0.1
 LEAST = 0.05  # a plateau shorter than this is none
 CONVEX = 0.1  # of the range

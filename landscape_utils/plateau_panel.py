@@ -56,6 +56,8 @@ def plateau_panel(
     @cache
     def walk(depth: int, init_scale: float, bias: Any, scheme: Any) -> _Walk:
         run = network.variant(depth=depth, init_scale=init_scale, bias=bias).runs(progress=False)[0]
+        if run is None:
+            raise FloatingPointError("this network's training diverges; choose another depth or initialisation")
         model = run.model()
         curve = interpolate(model, run.weights("initial"), run.weights(), shown, scheme=scheme, progress=False)
         own = last_bias(model, len(classes))

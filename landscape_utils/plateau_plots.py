@@ -49,7 +49,7 @@ def ways_axes(variants: Variants, variable: str, *, ax: Axes | None = None) -> A
             ax.plot(way.train["alpha"], way.train[variable], color=colour, lw=0.6, alpha=0.6)
         length = f"[{np.nanmean(lengths(ways, variable)):.2f}]"
         for part, style in (("train", "-"), ("test", "--")):
-            mean = np.mean([getattr(way, part)[variable].values for way in ways], axis=0)
+            mean = np.nanmean([getattr(way, part)[variable].values for way in ways], axis=0)
             label = f"{name} {length}".strip() if part == "train" else None
             ax.plot(ways[0].train["alpha"], mean, color=colour, lw=2 if part == "train" else 1.2, ls=style, label=label)
     some = next(iter(variants.values()))[0]

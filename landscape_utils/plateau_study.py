@@ -14,7 +14,7 @@ from torch import Tensor
 from landscape_utils import plateau
 from landscape_utils.data import Dataset, Labelled
 from landscape_utils.history import last_bias
-from landscape_utils.paths import Scheme, layer_depths, path
+from landscape_utils.paths import Scheme, path
 from landscape_utils.plateau import ALPHAS, NDArrayF, interpolate
 from landscape_utils.recipes import RunSpec
 from landscape_utils.runs import Run, load_data
@@ -22,6 +22,7 @@ from landscape_utils.shadow import probe
 from landscape_utils.training import train
 
 VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
+FITTED = 0.9  # training accuracy below which a run has no solution to interpolate to
 LEARNED = 0.9  # of a class's training examples recognised
 
 
@@ -47,9 +48,15 @@ class Network:
         changed = [replace(s, model_options={**s.model_options, **options}) for s in self.specs]
         return replace(self, specs=changed)
 
-    def runs(self, *, progress: bool = True) -> list[Run]:
-        """Train every seed, or read it back."""
-        return [train(spec, data=self.data, progress=progress) for spec in self.specs]
+    def runs(self, *, progress: bool = True) -> list[Run | None]:
+        """Train every seed, or read it back; None for one whose loss does not stay finite."""
+        return [self._run(spec, progress) for spec in self.specs]
+
+    def _run(self, spec: RunSpec, progress: bool) -> Run | None:
+        try:
+            return train(spec, data=self.data, progress=progress)
+        except FloatingPointError:
+            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +68,8 @@ class Way:
         variant: what is changed about it; empty for nothing.
         scheme: how the parameters move.
         seed: of the run.
-        accuracy: of the solution on all training images.
-        train, test: curves over `alpha`, on training and on test images.
+        accuracy: of the solution on all training images; 0 where training diverged.
+        train, test: curves over `alpha`, on training and on test images; NaN where training diverged.
     """
 
     network: str
@@ -114,14 +121,22 @@ def from_small_weights(network: Network, depths: Sequence[int]) -> dict[int, Net
 
 def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, progress: bool = True) -> list[Way]:
     """Interpolate every seed of a network from its initialisation to its solution."""
-    found = []
-    for run in network.runs(progress=progress):
+    file, found = (network.name, variant, scheme), []
+    for spec, run in zip(network.specs, network.runs(progress=progress), strict=True):
+        if run is None:
+            found.append(Way(*file, spec.seed, 0.0, _unknown(network), _unknown(network)))
+            continue
         model, start, end = run.model(), run.weights("initial"), run.weights()
         how: dict[str, Any] = {"scheme": scheme, "progress": progress}
         curves = [interpolate(model, start, end, part, **how) for part in (network.train, network.test)]
-        accuracy = float(run.history.train_accuracy[-1])
-        found.append(Way(network.name, variant, scheme, run.spec.seed, accuracy, *curves))
+        found.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), *curves))
     return found
+
+
+def _unknown(network: Network) -> xr.Dataset:
+    values = ("alpha", np.full(len(ALPHAS), np.nan))
+    coordinates = {"alpha": ALPHAS, "class": list(network.data.classes)}
+    return xr.Dataset({name: values for name in VARIABLES}, coords=coordinates)
 
 
 def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> NDArrayF:
@@ -152,11 +167,6 @@ VARIABLES = ("loss", "mistake_rate")
 # --- prediction against measurement ------------------------------------------------------------------------------
 
 
-def depth_of(run: Run, inputs: Tensor) -> int:
-    """Count the layers of a run's model."""
-    return max(layer_depths(run.model(), inputs[:1]).values())
-
-
 def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0, 1.0, 2.0, 4.0)) -> xr.Dataset:
     """Set measured error plateaus against those that the competition of signal and bias predicts.
 
@@ -168,33 +178,32 @@ def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0
         gaps: logits added to the largest bias.
 
     Returns:
-        Dataset over (depth, seed, gap): measured and predicted plateau lengths in alpha.
+        Dataset over (depth, seed, gap): measured and predicted plateau lengths in alpha, NaN where a run does not fit.
     """
     shape = (len(networks), len(next(iter(networks.values())).specs), len(gaps))
     measured, predicted = np.full(shape, np.nan), np.full(shape, np.nan)
     for i, (depth, network) in enumerate(networks.items()):
         for j, run in enumerate(network.runs()):
-            for k, gap in enumerate(gaps):
-                ends = _raised(run, network, gap)
-                curve = interpolate(run.model(), run.weights("initial"), ends[0], network.train, progress=False)
-                expected = plateau.competition(*ends[1:], network.train.targets, depth)
-                measured[i, j, k] = plateau.plateau_length(curve)
-                predicted[i, j, k] = plateau.plateau_length(expected)
+            if run is not None and run.history.train_accuracy[-1] >= FITTED:
+                pairs = [_plateaus(run, network, depth, gap) for gap in gaps]
+                measured[i, j], predicted[i, j] = zip(*pairs, strict=True)
     dims = ("depth", "seed", "gap")
     seeds = [spec.seed for spec in next(iter(networks.values())).specs]
     coordinates = {"depth": list(networks), "seed": seeds, "gap": list(gaps)}
     return xr.Dataset({"measured": (dims, measured), "predicted": (dims, predicted)}, coords=coordinates)
 
 
-def _raised(run: Run, network: Network, gap: float) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Raise a solution's largest bias: its state dict, logits on the training images, and last bias."""
-    model = run.model()
+def _plateaus(run: Run, network: Network, depth: int, gap: float) -> tuple[float, float]:
+    """Measure and predict the error plateau on the way to a solution whose largest bias is raised."""
+    model, images = run.model(), network.train
     bias = last_bias(model, len(network.data.classes))
     if bias is None:
         raise ValueError(f"{network.name} has no bias on its last layer; build it with bias='last'")
     with torch.no_grad():
         bias[bias.argmax()] += gap
-        return model.state_dict(), model(network.train.inputs), bias.clone()
+        expected = plateau.competition(model(images.inputs), bias, images.targets, depth)
+    curve = interpolate(model, run.weights("initial"), model.state_dict(), images, progress=False)
+    return plateau.plateau_length(curve), plateau.plateau_length(expected)
 
 
 # --- learning order -----------------------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ def test_the_table_holds_every_curve_with_its_lengths(net):
     np.testing.assert_array_equal(table["plateau_mistake_rate"], study.lengths(ways))
 
 
-def test_predictions_raise_the_largest_bias_and_nothing_else(net):
+def test_predictions_raise_the_largest_bias_and_nothing_else(net, monkeypatch):
+    monkeypatch.setattr(study, "FITTED", 0.0)
     nets = study.from_small_weights(net, [2, 3])
     table = study.predictions(nets, gaps=(0.0, 5.0))
     assert dict(table.sizes) == {"depth": 2, "seed": 2, "gap": 2}
@@ -87,7 +88,23 @@ def test_predictions_raise_the_largest_bias_and_nothing_else(net):
     assert torch.equal(run.model()[-1].bias, model[-1].bias)
 
 
-def test_predictions_need_a_bias_on_the_last_layer(net):
+def test_a_diverging_run_is_kept_as_one_that_does_not_fit(small):
+    wild = study.network(specs((0, 1), lr=1e6, batch_size=4, epochs=5), images=12, data=small)
+    assert wild.runs(progress=False) == [None, None]
+    ways = study.ways(wild, progress=False)
+    assert [(w.seed, w.accuracy) for w in ways] == [(0, 0.0), (1, 0.0)]
+    assert np.isnan(study.lengths(ways, "loss")).all()
+    assert study.table(ways)["loss"].shape == (2, 2, 51)
+    assert np.isnan(study.predictions({3: wild})["measured"]).all()
+
+
+def test_predictions_leave_out_what_does_not_fit(net, monkeypatch):
+    monkeypatch.setattr(study, "FITTED", 1.01)
+    assert np.isnan(study.predictions({3: net.variant(bias="last")})["predicted"]).all()
+
+
+def test_predictions_need_a_bias_on_the_last_layer(net, monkeypatch):
+    monkeypatch.setattr(study, "FITTED", 0.0)
     with pytest.raises(ValueError, match="has no bias on its last layer; build it with bias='last'"):
         study.predictions({3: net.variant(bias=False)})
 
