@@ -126,7 +126,7 @@ def _print_costs(path: Path, setup: object) -> None:
 def list_notebooks() -> None:
     """List the notebooks, their profiles, and the names of datasets, models and recipes."""
     from landscape_utils.models import model_names
-    from landscape_utils.profiles import PROFILES
+    from landscape_utils.profile_tables import PROFILES
     from landscape_utils.recipes import RECIPES
     from landscape_utils.sources import dataset_names
 
@@ -210,7 +210,7 @@ def lab(port: Annotated[int, typer.Option(help="Port on localhost.")] = 8888) ->
 
 
 def _all_notebooks() -> list[str]:
-    from landscape_utils.profiles import PROFILES
+    from landscape_utils.profile_tables import PROFILES
 
     return sorted(PROFILES)
 

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from landscape_utils.errors import unknown
-from landscape_utils.profiles import PROFILES, Setup, settle
+from landscape_utils.profile_tables import PROFILES
+from landscape_utils.profiles import Setup, settle
 
 _TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
 

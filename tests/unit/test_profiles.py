@@ -4,10 +4,10 @@ import pytest
 
 from landscape_utils import profiles
 from landscape_utils.models import model_names
+from landscape_utils.profile_tables import PROFILES
 
 
-@pytest.mark.parametrize("profile", ["quick", "standard", "paper"])
-@pytest.mark.parametrize("notebook", sorted(profiles.PROFILES))
+@pytest.mark.parametrize(("notebook", "profile"), [(n, p) for n, found in PROFILES.items() for p in found])
 def test_every_profile_of_every_notebook_settles(notebook: str, profile: str) -> None:
     setup = profiles.settle(notebook, profile=profile)
     assert setup.specs().keys() <= set(model_names())
@@ -25,6 +25,22 @@ def test_the_paper_profile_is_the_papers() -> None:
         True,
     )
     assert list(setup.specs()) == ["vgg19", "resnet18", "googlenet", "dla"]
+
+
+@pytest.mark.parametrize("notebook", ["04_gmi_mli_wpeak", "09_hessian_surfaces"])
+def test_networks_from_a_library_are_fine_tuned_on_birds(notebook: str) -> None:
+    setup = profiles.settle(notebook, profile="paper-finetuned")
+    assert setup.dataset == "cub200"
+    for name in ("mobilenet_v2", "resnext101"):
+        (first, _) = setup.specs()[name]
+        assert first.settled().pretrained
+        assert first.settled().epochs == 200
+    with pytest.raises(ValueError, match="needs a published dataset"):
+        profiles.settle(notebook, profile="paper-finetuned", dataset="glyphs10")
+
+
+def test_every_notebook_has_the_three_profiles() -> None:
+    assert all({"quick", "standard", "paper"} <= set(found) for found in PROFILES.values())
 
 
 def test_what_is_given_goes_before_the_profile_and_none_does_not() -> None:

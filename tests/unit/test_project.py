@@ -40,7 +40,7 @@ def test_unit_tests_mirror_the_package() -> None:
     modules = {p.stem for p in (ROOT / "landscape_utils").glob("*.py")} - {"__init__"}
     tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / "unit").glob("test_*.py")}
     # Tested through what stands on them: rows and runs by training, execution by the command line, reading by data,
-    # products and Krylov spaces by the eigenpairs, the reduction of clouds by MFTMA.
+    # tables by profiles, products and Krylov spaces by the eigenpairs, the reduction of clouds by MFTMA.
     through = {
         "architectures",
         "state",
@@ -52,6 +52,7 @@ def test_unit_tests_mirror_the_package() -> None:
         "hessian_operator",
         "lanczos",
         "clouds",
+        "profile_tables",
         "traces",
         "sources",
         "archives",
