@@ -25,7 +25,7 @@ run: setup
 
 # Two processes of one thread each: what the unit tests compute is too small for two threads.
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 	$(BIN)/python -m pytest tests/notebooks tests/browser
 
 lint: setup

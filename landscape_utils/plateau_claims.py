@@ -18,7 +18,7 @@ import xarray as xr
 from scipy import stats
 
 from landscape_utils.claims import Judgement, judge, student
-from landscape_utils.plateau import NDArrayF, bulge
+from landscape_utils.plateau import NDArrayF, bulge, violations
 from landscape_utils.plateau_study import FITTED, VARIABLES, Way
 
 SHORT, LONG = 0.15, 0.3  # a straight line from chance to the solution has 0.1
@@ -44,7 +44,8 @@ def plateau_of_the_deeper_network(simple: Sequence[Way], deep: Sequence[Way]) ->
         "BP-1",
         criterion=criterion,
         measured=f"{low[0].network}: loss plateau {_mean(early)}, {bent:.0%} from convex; {high[0].network}: loss "
-        f"{_mean(late['loss'])}, error {_mean(late['mistake_rate'])}",
+        f"{_mean(late['loss'])}, error {_mean(late['mistake_rate'])}; points above an earlier one, of both: "
+        f"loss {_broken([*low, *high], 'loss')}, error {_broken([*low, *high], 'mistake_rate')}",
         holds=float(early.mean()) <= SHORT and bent <= CONVEX and float(shortest.mean()) >= LONG,
         effect=float(shortest.mean()),
         interval=student(shortest),
@@ -220,6 +221,11 @@ def _paired(a: Sequence[Way], b: Sequence[Way], variable: str = "mistake_rate") 
     """Give both plateaus of the seeds at which both runs fit."""
     both = [(x, y) for x, y in zip(a, b, strict=True) if min(x.accuracy, y.accuracy) >= FITTED]
     return _lengths((x for x, _ in both), variable), _lengths((y for _, y in both), variable)
+
+
+def _broken(ways: Sequence[Way], variable: str) -> str:
+    points = sum(way.train.sizes["alpha"] for way in ways)
+    return f"{sum(violations(way.train, variable) for way in ways)} of {points}"
 
 
 def _left_out(ways: Iterable[Way]) -> str:

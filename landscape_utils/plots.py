@@ -229,9 +229,9 @@ def gallery(pictures: NDArray[np.float32], *, axes: Sequence[Axes], title: str =
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """Write below a figure what it rests on."""
+    """Write below a figure, and below its shared x label, what it rests on."""
     if text:
-        figure.supxlabel(text, fontsize=9, color="0.35")
+        figure.supxlabel("\n".join(filter(None, (figure.get_supxlabel(), text))), fontsize=9, color="0.25")
 
 
 def display_markdown(text: str) -> None:

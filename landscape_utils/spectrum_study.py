@@ -336,8 +336,7 @@ def mixed(early: int, late: int) -> list[tuple[str, str]]:
         (f"E={late}", "Gau."),
         (independent, "P.E.1"),
         (independent, f"E={late}"),
-        ("Mine", "P.E.1"),
-        (independent, "Mine"),
+        (independent, "N.E.1"),
     ]
 
 

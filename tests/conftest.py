@@ -18,7 +18,7 @@ os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=3, help="how often training is killed at a random moment")
+    parser.addoption("--kills", type=int, default=1, help="how often training is killed at a random moment")
 
 
 @pytest.fixture(autouse=True)

@@ -105,3 +105,12 @@ def test_other_picture_formats_are_refused_before_anything_is_written(tmp_path: 
     with pytest.raises(ValueError, match="choose from png, svg, pdf"):
         plots.save(plt.figure(), "x", xr.Dataset(), figures=tmp_path / "f", out=tmp_path, formats=["png", "bmp"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_footnote_leaves_the_shared_label_in_its_place() -> None:
+    figure = plots.plt.figure()
+    plots.footnote(figure, "")
+    assert figure.get_supxlabel() == ""
+    figure.supxlabel("alpha")
+    plots.footnote(figure, "300 images")
+    assert figure.get_supxlabel() == "alpha\n300 images"

@@ -251,7 +251,7 @@ print(run.about["seconds"], flush=True)
 """
 
 
-def start(path: Path, home: Path, model: str = "resnet8", epochs: int = 20) -> "subprocess.Popen[str]":
+def start(path: Path, home: Path, model: str = "resnet8", epochs: int = 12) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", PROGRAM, str(path), model, str(epochs)]
     environment = {**os.environ, "LANDSCAPE_HOME": str(home)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
