@@ -23,10 +23,10 @@ run: setup
 	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures
 	$(BIN)/landscape report --out $(OUT)
 
-# Two processes of one thread each: what the unit tests compute is too small for two threads.
+# Two processes of one thread each: what the tests compute is too small for two threads.
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
-	$(BIN)/python -m pytest tests/notebooks tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/notebooks tests/browser
 
 lint: setup
 	$(BIN)/ruff check .

@@ -70,7 +70,7 @@ def _keep_biases(model: nn.Module, which: bool | str) -> None:
     if which not in (True, False, "last"):
         raise ValueError(f"bias is {which!r}; it is True, False, or 'last' for a bias on the last layer alone")
     biased = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
-    for module in [] if which is True else biased[:-1] if which == "last" else biased:
+    for module in biased[:-1] if which == "last" else [] if which else biased:
         module.register_parameter("bias", None)
 
 

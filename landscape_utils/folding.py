@@ -39,7 +39,7 @@ class Fold:
             scale = scale * norm.weight
         shift = scale * (mean if conv.bias is None else mean - conv.bias)
         self._weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
-        self._bias = norm.bias - shift if norm.affine else -shift
+        self._bias = -shift if norm.bias is None else norm.bias - shift
 
     def undo(self) -> None:
         """Give both modules their own forward back."""

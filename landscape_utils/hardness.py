@@ -19,7 +19,7 @@ PATIENCE = 1_000_000
 
 @dataclass(frozen=True)
 class Problem:
-    """A loss to minimise from a start, with the largest stable step of gradient descent.
+    """A loss to minimise from a start, with gradient descent's usual step 1 / L.
 
     Attributes:
         name: with its numbers.

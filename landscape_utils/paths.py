@@ -59,7 +59,7 @@ def path(
     scales like alpha^r (bias plateau, section 5). `weights` and `biases` move only these.
 
     Args:
-        model: of the states' architecture; it is only read.
+        model: of the states' architecture; it is only read. For `homogeneous`, its layers follow one another.
         start, end: state dicts.
         inputs: one at least, to see in which order the layers are gone through.
         scheme: how the parameters move.
@@ -118,8 +118,13 @@ def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
     for layer in layers or ():
         if layer not in modules:
             raise unknown("layer", layer, modules)
-    names = (name for name, _ in model.named_parameters())
-    return {name for name in names if layers is None or any(f"{name}.".startswith(f"{layer}.") for layer in layers)}
+    names = {name for name, _ in model.named_parameters()}
+    if layers is None:
+        return names
+    chosen = {name for name in names if any(name.startswith(f"{layer}.") for layer in layers)}
+    if not chosen:
+        raise ValueError(f"the layers {list(layers)} have no parameters; name one that has, or give None for all")
+    return chosen
 
 
 def _exponents(model: nn.Module, inputs: Tensor, scheme: Scheme, chosen: set[str]) -> list[int]:

@@ -29,6 +29,7 @@ NDArrayF = NDArray[np.float64]
 
 ALPHAS: NDArrayF = np.linspace(0, 1, 51)
 TOLERANCE = 0.1  # a curve has left its plateau once it has gained this share of what the solution gains
+ROUNDING = 1e-9  # an end that is better than a guess by less is no better
 RISE = 0.01  # of the range; what lies this much above an earlier point breaks monotonicity
 
 
@@ -52,15 +53,19 @@ def interpolate(
         data: as for `curve`.
         alphas: where to evaluate, increasing; 0 is the start, 1 the end.
         scheme, layers, rest: which parameters move and how; see `paths.path`.
-        how: see `evaluate.Options`. By default BatchNorm's statistics are updated at every point.
+        how: see `evaluate.Options`; not `origin`, `normalisation` or `leave_out_1d`. By default BatchNorm's statistics
+            are updated at every point.
 
     Returns:
         Dataset over `alpha` with the variables of `curve`; the attributes name the scheme and, as `bn`, what was
         done about BatchNorm (`none` where there is none).
 
     Raises:
-        ValueError: as `paths.path` and `curve` do.
+        ValueError: as `paths.path` and `curve` do, or an option that would move the ends.
     """
+    for option in ("origin", "normalisation", "leave_out_1d"):
+        if option in how:
+            raise ValueError(f"interpolate goes from the start to the end as they are; leave {option} out")
     inputs, targets = resident(model, data)
     way = path(model, start, end, inputs, scheme=scheme, layers=layers, rest=rest)
     normed = any(isinstance(m, _BatchNorm) for m in way.model.modules())
@@ -95,7 +100,7 @@ def plateau_length(curve: xr.Dataset, variable: str = "mistake_rate", *, toleran
     """
     values, alphas = curve[variable].values, curve["alpha"].values
     guess = chance(curve)[variable]
-    if not np.isfinite(values).all() or values[-1] >= guess:
+    if not np.isfinite(values).all() or guess - values[-1] <= ROUNDING:
         return np.nan
     level = guess - tolerance * (guess - values[-1])
     above = np.flatnonzero(values > level)
@@ -106,18 +111,22 @@ def plateau_length(curve: xr.Dataset, variable: str = "mistake_rate", *, toleran
     return float(alphas[i] + share * (alphas[i + 1] - alphas[i]))
 
 
-def violations(curve: xr.Dataset, variable: str = "loss", *, tolerance: float = RISE) -> int:
-    """Count the points that lie above an earlier one by more than 1 % of the curve's range."""
+def violations(curve: xr.Dataset, variable: str = "loss", *, tolerance: float = RISE) -> float:
+    """Count the points above an earlier one by more than `tolerance` of the range; NaN where a value is not finite."""
     values = curve[variable].values
-    return int((values - np.minimum.accumulate(values) > tolerance * np.ptp(values)).sum())
+    if not np.isfinite(values).all():
+        return np.nan
+    return float((values - np.minimum.accumulate(values) > tolerance * np.ptp(values)).sum())
 
 
 def bulge(curve: xr.Dataset, variable: str = "loss") -> float:
     """Measure how far a curve is from convex: its largest height above its lower convex hull, as a share of its range.
 
-    0 for a convex curve.
+    0 for a convex curve, NaN for one with values that are not finite.
     """
     alphas, values = curve["alpha"].values, curve[variable].values
+    if not np.isfinite(values).all():
+        return np.nan
     hull: list[int] = []
     for i in range(len(values)):
         while len(hull) > 1 and _above(alphas, values, hull[-2], hull[-1], i):
@@ -144,9 +153,10 @@ def competition(
 ) -> xr.Dataset:
     """Predict the whole curve from the solution alone: f(x; alpha) = alpha^r s(x) + alpha b.
 
-    Exact for a network with biases on its last layer only, interpolated from zero; an approximation elsewhere, as
-    hidden biases scale with other powers and a start that does not vanish adds a third term. This project's own
-    derivation; the text gives the competition, not the curve.
+    Exact for a network with biases on its last layer only, interpolated from zero; an approximation elsewhere: hidden
+    biases scale with other powers, and a start that is not zero adds terms alpha^k (1 - alpha)^(r - k) of every lower
+    power, which let the signal in earlier. This project's own derivation; the text gives the competition, not the
+    curve.
 
     Args:
         logits: f(x; 1), shape (N, C).
@@ -167,7 +177,7 @@ def competition(
     for alpha in axis:
         f = alpha**depth * signal + alpha * bias.double()
         loss.append(float(F.cross_entropy(f, targets)))
-        mistakes.append(float((f.argmax(1) != targets).double().mean()))
+        mistakes.append(1 - float((f.argmax(1) == targets).double().mean()))
     coordinates = {"alpha": axis, "class": np.arange(len(bias))}
     return xr.Dataset({"loss": ("alpha", loss), "mistake_rate": ("alpha", mistakes)}, coords=coordinates)
 
@@ -184,7 +194,7 @@ def class_flips(logits: Tensor, bias: Tensor, targets: Tensor, depth: int) -> xr
 
     Returns:
         Dataset over `class`: bias_gap and signal_margin in logits, alpha. The class of the largest bias has alpha 0;
-        one whose margin is not positive never flips, and has NaN.
+        one that flips beyond the end (above 1), or never, for its margin is not positive, has NaN.
 
     Raises:
         ValueError: as `competition` does, or a depth of 1, where the two terms scale alike.
@@ -200,6 +210,7 @@ def class_flips(logits: Tensor, bias: Tensor, targets: Tensor, depth: int) -> xr
         if c != top and len(of_class):
             margins[c] = (of_class[:, c] - of_class[:, top]).median()
     alphas = torch.where(margins > 0, (gaps / margins.clamp(min=1e-300)) ** (1 / (depth - 1)), torch.nan)
+    alphas = alphas.masked_fill(alphas > 1, torch.nan)
     alphas[top] = 0.0
     found = {"bias_gap": gaps, "signal_margin": margins, "alpha": alphas}
     return xr.Dataset({name: ("class", values.numpy()) for name, values in found.items()})

@@ -14,11 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from landscape_utils.data import Labelled
 from landscape_utils.history import last_bias
 from landscape_utils.paths import SCHEMES
 from landscape_utils.plateau import ALPHAS, chance, interpolate, plateau_length
-from landscape_utils.plateau_study import Network, outputs
+from landscape_utils.plateau_study import FITTED, Network, outputs
 from landscape_utils.plots import COLOURS, to_png
 from landscape_utils.widgets import Panel
 
@@ -28,30 +27,27 @@ Tick = Callable[[int, int], None]
 
 
 class _Walk(NamedTuple):
-    """What a slider looks up: the curve, the outputs (alphas, N, C), and the solution's last bias (C,)."""
+    """What a slider looks up: the curve, the outputs (alphas, N, C), the solution's last bias (C,) and its accuracy."""
 
     curve: xr.Dataset
     logits: Tensor
     bias: Tensor
+    accuracy: float
 
 
-def plateau_panel(
-    network: Network, *, depths: Sequence[int], scales: Sequence[float], images: Labelled | None = None
-) -> Panel:
+def plateau_panel(network: Network, *, depths: Sequence[int], scales: Sequence[float]) -> Panel:
     """Explore the way from initialisation to solution: depth, initial scale, biases, scheme, and alpha.
 
     Networks that were not trained yet train at once; alpha only looks up.
 
     Args:
-        network: a fully connected one; its first seed is shown.
+        network: a fully connected one; its first seed is shown, on its test images.
         depths, scales: to choose from.
-        images: whose outputs are shown; by default the network's test images.
 
     Returns:
         The panel; its controls are `depth`, `init_scale`, `bias`, `scheme` and `alpha`.
     """
-    shown = network.test if images is None else images
-    classes = network.data.classes
+    shown, classes = network.test, network.classes
 
     @cache
     def walk(depth: int, init_scale: float, bias: Any, scheme: Any) -> _Walk:
@@ -61,7 +57,8 @@ def plateau_panel(
         model = run.model()
         curve = interpolate(model, run.weights("initial"), run.weights(), shown, scheme=scheme, progress=False)
         own = last_bias(model, len(classes))
-        return _Walk(curve, outputs(run, shown, scheme), torch.zeros(len(classes)) if own is None else own.detach())
+        last = torch.zeros(len(classes)) if own is None else own.detach()
+        return _Walk(curve, outputs(run, shown, scheme), last, float(run.history.train_accuracy[-1]))
 
     def show(tick: Tick, alpha: float, **options: Any) -> Iterator[bytes]:
         tick(0, 1)
@@ -76,7 +73,9 @@ def plateau_panel(
         _mean_outputs(
             found.logits[at], shown.targets, classes, ax=mean, bar=figure.add_axes((0.945, 0.17, 0.012, 0.66))
         )
-        figure.suptitle(f"{network.name}, alpha = {ALPHAS[at]:.2f}", fontsize=11)
+        fits = "" if found.accuracy >= FITTED else ", and does not fit"
+        trained = f"trained to {found.accuracy:.0%}{fits}"
+        figure.suptitle(f"{network.name}, test images, alpha = {ALPHAS[at]:.2f}; {trained}", fontsize=11)
         tick(1, 1)
         yield to_png(figure)
 

@@ -33,11 +33,18 @@ def ways_grid(panels: Mapping[str, Variants]) -> Figure:
     for column, (title, variants) in zip(axes.T, panels.items(), strict=True):
         for ax, variable in zip(column, LABELS, strict=True):
             ways_axes(variants, variable, ax=ax)
-        column[0].set_title(title, fontsize=10)
+        column[0].set_title(title + _norms(variants), fontsize=10)
     for ax, label in zip(axes[:, 0], LABELS.values(), strict=True):
         ax.set_ylabel(label)
     figure.supxlabel("alpha (0: initialisation, 1: solution)", fontsize=10)
     return figure
+
+
+def _norms(variants: Variants) -> str:
+    """Say what was done about BatchNorm, where there is any."""
+    done = {way.train.attrs.get("bn", "none") for ways in variants.values() for way in ways} - {"none"}
+    words = {"update": "BatchNorm's statistics updated at every point", "keep": "BatchNorm's statistics kept"}
+    return "".join(f"\n{words[how]}" for how in sorted(done))
 
 
 def ways_axes(variants: Variants, variable: str, *, ax: Axes | None = None) -> Axes:

@@ -19,7 +19,7 @@ from landscape_utils.plateau import ALPHAS, NDArrayF, interpolate
 from landscape_utils.recipes import RunSpec
 from landscape_utils.runs import Run, load_data
 from landscape_utils.shadow import probe
-from landscape_utils.training import train
+from landscape_utils.training import default_device, train
 
 VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
 FITTED = 0.9  # training accuracy below which a run has no solution to interpolate to
@@ -33,15 +33,20 @@ class Network:
     Attributes:
         name: e.g. `fcn on mnist`.
         specs: one a seed.
-        data: what it is trained on.
+        data: what it is trained on; None to load it by name, for each seed its own.
         train, test: the images on which curves are taken.
     """
 
     name: str
     specs: Sequence[RunSpec]
-    data: Dataset
+    data: Dataset | None
     train: Labelled
     test: Labelled
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name the classes."""
+        return self.train.classes or ()
 
     def variant(self, **options: Any) -> Network:
         """Change the architecture's options (`depth`, `init_scale`, `bias`)."""
@@ -126,7 +131,7 @@ def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, prog
         if run is None:
             found.append(Way(*file, spec.seed, 0.0, _unknown(network), _unknown(network)))
             continue
-        model, start, end = run.model(), run.weights("initial"), run.weights()
+        model, start, end = run.model().to(default_device()), run.weights("initial"), run.weights()
         how: dict[str, Any] = {"scheme": scheme, "progress": progress}
         curves = [interpolate(model, start, end, part, **how) for part in (network.train, network.test)]
         found.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), *curves))
@@ -135,7 +140,7 @@ def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, prog
 
 def _unknown(network: Network) -> xr.Dataset:
     values = ("alpha", np.full(len(ALPHAS), np.nan))
-    coordinates = {"alpha": ALPHAS, "class": list(network.data.classes)}
+    coordinates = {"alpha": ALPHAS, "class": list(network.classes)}
     return xr.Dataset({name: values for name in VARIABLES}, coords=coordinates)
 
 
@@ -178,32 +183,48 @@ def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0
         gaps: logits added to the largest bias.
 
     Returns:
-        Dataset over (depth, seed, gap): measured and predicted plateau lengths in alpha, NaN where a run does not fit.
+        Dataset over (depth, seed, gap), in alpha: `measured` lengths, those `predicted` from the competition's whole
+        curve, and `first_flip`, where by the formula of `class_flips` the first class leaves that of the largest bias.
+        NaN where a run does not fit.
     """
     shape = (len(networks), len(next(iter(networks.values())).specs), len(gaps))
-    measured, predicted = np.full(shape, np.nan), np.full(shape, np.nan)
+    found = {name: np.full(shape, np.nan) for name in ("measured", "predicted", "first_flip")}
     for i, (depth, network) in enumerate(networks.items()):
         for j, run in enumerate(network.runs()):
             if run is not None and run.history.train_accuracy[-1] >= FITTED:
-                pairs = [_plateaus(run, network, depth, gap) for gap in gaps]
-                measured[i, j], predicted[i, j] = zip(*pairs, strict=True)
+                for k, gap in enumerate(gaps):
+                    for name, length in _plateaus(run, network, depth, gap).items():
+                        found[name][i, j, k] = length
     dims = ("depth", "seed", "gap")
     seeds = [spec.seed for spec in next(iter(networks.values())).specs]
     coordinates = {"depth": list(networks), "seed": seeds, "gap": list(gaps)}
-    return xr.Dataset({"measured": (dims, measured), "predicted": (dims, predicted)}, coords=coordinates)
+    return xr.Dataset({name: (dims, values) for name, values in found.items()}, coords=coordinates)
 
 
-def _plateaus(run: Run, network: Network, depth: int, gap: float) -> tuple[float, float]:
+def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, float]:
     """Measure and predict the error plateau on the way to a solution whose largest bias is raised."""
-    model, images = run.model(), network.train
-    bias = last_bias(model, len(network.data.classes))
+    model = run.model().to(default_device())
+    images = network.train.to(default_device())
+    bias = last_bias(model, len(network.classes))
     if bias is None:
         raise ValueError(f"{network.name} has no bias on its last layer; build it with bias='last'")
     with torch.no_grad():
         bias[bias.argmax()] += gap
-        expected = plateau.competition(model(images.inputs), bias, images.targets, depth)
+        end = model(images.inputs), bias, images.targets, depth
+        expected, flips = plateau.competition(*end), plateau.class_flips(*end)["alpha"].values
     curve = interpolate(model, run.weights("initial"), model.state_dict(), images, progress=False)
-    return plateau.plateau_length(curve), plateau.plateau_length(expected)
+    return {
+        "measured": plateau.plateau_length(curve),
+        "predicted": plateau.plateau_length(expected),
+        "first_flip": _first(np.delete(flips, int(bias.argmax()))),
+    }
+
+
+def _first(flips: NDArrayF) -> float:
+    """Give where a tenth of the classes, at least one, have flipped: the error then has made a tenth of its gain."""
+    known = np.sort(flips[np.isfinite(flips)])
+    place = max(0, round(plateau.TOLERANCE * (len(flips) + 1)) - 1)
+    return float(known[place]) if place < len(known) else np.nan
 
 
 # --- learning order -----------------------------------------------------------------------------------------------
@@ -227,9 +248,14 @@ def learning_order(run: Run) -> xr.Dataset:
 
 
 def small_runs(network: Network, *, train_size: int, test_size: int, epochs: int, seeds: int) -> list[Run]:
-    """Train on few examples, another choice of them for each seed; all are in every step, so that an epoch is one."""
+    """Train on few examples, another choice of them for each seed; all are in every step, so that an epoch is one.
+
+    Seeds whose loss does not stay finite are left out.
+    """
     how: dict[str, Any] = {"train_size": train_size, "test_size": test_size, "epochs": epochs, "batch_size": train_size}
-    return [train(replace(network.specs[0], seed=i, data_seed=i, **how), progress=False) for i in range(seeds)]
+    specs = [replace(network.specs[0], seed=i, data_seed=i, **how) for i in range(seeds)]
+    runs = replace(network, specs=specs, data=None).runs(progress=False)
+    return [run for run in runs if run is not None]
 
 
 def orders(runs: Sequence[Run]) -> xr.Dataset:
@@ -242,6 +268,6 @@ def orders(runs: Sequence[Run]) -> xr.Dataset:
 
 
 def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: NDArrayF = ALPHAS) -> Tensor:
-    """Give the network's outputs at every point of the way, shape (alphas, N, C)."""
+    """Give the network's outputs on the way, shape (alphas, N, C), with the end's BatchNorm statistics."""
     way = path(run.model(), run.weights("initial"), run.weights(), images.inputs, scheme=scheme)
     return torch.stack([probe(way.model, images.inputs, way.at(float(alpha))) for alpha in alphas])

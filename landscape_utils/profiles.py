@@ -193,6 +193,10 @@ def _odd(value: int) -> bool:
     return value >= 3 and value % 2 == 1
 
 
+def _depths(value: Sequence[int]) -> bool:
+    return len(value) > 1 and min(value) > 1 and list(value) == sorted(set(value))
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sigma": (lambda v: v > 0, "it must be above 0"),
     "reach": (lambda v: v > 0, "it must be above 0"),
@@ -200,7 +204,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fine_points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
     "images": (lambda v: v >= 1, "it must be at least 1"),
     "draws": (lambda v: v >= 1, "it must be at least 1"),
-    "depths": (lambda v: len(v) > 1 and min(v) > 1, "give two depths or more, from 2 layers on"),
+    "depths": (_depths, "give two depths or more, from 2 layers on, the shallowest first"),
     "powers": (lambda v: max(v, default=0) >= 3, "the theorem speaks of r >= 3; give one such r at least"),
     "others": (lambda v: all(p.count(" on ") == 1 for p in v), "write each network as architecture on dataset"),
     "pairs": (lambda v: all(p.count("-") == 1 for p in v), "write each pair as first-second"),

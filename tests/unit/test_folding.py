@@ -44,12 +44,18 @@ def watched() -> nn.Module:
     return model
 
 
+def unbiased(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    norm.register_parameter("bias", None)
+    return norm
+
+
 NETWORKS = {
     "bare": (chain(conv(), nn.BatchNorm2d(4)), 1),
     "biased": (chain(conv(bias=True), nn.BatchNorm2d(4), nn.ReLU(inplace=True)), 1),
     "grouped": (chain(conv(groups=2), nn.BatchNorm2d(4)), 1),
     "circular": (chain(conv(padding_mode="circular"), nn.BatchNorm2d(4)), 1),
     "without parameters": (chain(conv(), nn.BatchNorm2d(4, affine=False)), 1),
+    "without a bias": (chain(conv(), unbiased(nn.BatchNorm2d(4))), 1),
     "without statistics": (chain(conv(), nn.BatchNorm2d(4, track_running_stats=False)), 0),
     "relu between": (chain(conv(), nn.ReLU(inplace=True), nn.BatchNorm2d(4)), 0),
     "norm first": (chain(nn.BatchNorm2d(4), conv()), 0),

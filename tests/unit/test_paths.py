@@ -123,6 +123,9 @@ def test_what_is_wrong_is_told_in_one_sentence():
         path(model, state, state, INPUTS, scheme="homogenous")
     with pytest.raises(ValueError, match="unknown layer '7'"):
         path(model, state, state, INPUTS, layers=["7"])
+    for layers in ([], ["2"]):  # none, and a ReLU
+        with pytest.raises(ValueError, match="have no parameters"):
+            path(model, state, state, INPUTS, layers=layers)
     with pytest.raises(ValueError, match=r"unknown rest 'middle'.*start"):
         path(model, state, state, INPUTS, rest="middle")
     with pytest.raises(ValueError, match="this model's has shape"):

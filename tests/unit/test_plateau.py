@@ -70,6 +70,15 @@ def test_batchnorms_statistics_are_updated_unless_told_otherwise_and_the_curve_s
     with torch.inference_mode():  # kept are the end's own statistics
         loss = F.cross_entropy(finished.eval()(images[0]), images[1])
     assert float(kept.loss[-1]) == pytest.approx(float(loss), rel=1e-5)
+    for module in finished.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    finished.train()(images[0])  # all 40 in one batch
+    with torch.inference_mode():
+        loss = F.cross_entropy(finished.eval()(images[0]), images[1])
+    assert float(updated.loss[-1]) == pytest.approx(float(loss), rel=1e-4)
+    assert abs(float(updated.loss[-1]) - float(kept.loss[-1])) > 1e-3
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
@@ -104,10 +113,22 @@ def test_a_straight_line_from_chance_has_a_plateau_of_the_tolerance():
     assert plateau_length(curve_of(line), tolerance=0.3) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 7, 10])
+def test_a_network_that_takes_all_for_one_class_has_no_plateau_to_leave(classes):
+    targets = torch.arange(classes).repeat(5)
+    bias = torch.eye(classes)[0] * 9
+    expected = competition(bias.repeat(len(targets), 1), bias, targets, 3)
+    assert np.isnan(plateau_length(expected))
+
+
+def test_curves_that_are_not_finite_have_neither_length_nor_shape():
+    broken = curve_of([2.3, np.nan, 0.0])
+    assert np.isnan([plateau_length(broken, "loss"), violations(broken), bulge(broken)]).all()
+
+
 def test_a_curve_that_starts_below_has_none_and_one_that_ends_at_chance_is_not_a_number():
     assert plateau_length(curve_of(np.linspace(0.5, 0, 11))) == 0
     assert np.isnan(plateau_length(curve_of(np.full(11, 0.9))))
-    assert np.isnan(plateau_length(curve_of([2.3, np.nan, 0.0]), "loss"))
 
 
 @given(st.lists(st.floats(0, 0.9), min_size=3, max_size=20), st.floats(0.01, 0.99))
@@ -186,6 +207,20 @@ def test_a_class_that_never_flips_and_one_without_examples_are_not_numbers():
     flips = class_flips(logits, bias, torch.tensor([0]), 3)
     assert np.isnan(flips.alpha.values[[0, 2]]).all()
     assert float(flips.alpha[1]) == 0
+
+
+def test_options_that_would_move_the_ends_are_refused():
+    model = net(depth=2)
+    for option, value in (("origin", torch.zeros(3)), ("normalisation", "filter"), ("leave_out_1d", True)):
+        with pytest.raises(ValueError, match=f"leave {option} out"):
+            interpolate(model, zeros(model), model.state_dict(), (INPUTS, TARGETS), **{option: value})
+
+
+def test_a_class_that_flips_beyond_the_end_does_not_flip():
+    bias = torch.tensor([0.0, 2.0])
+    flips = class_flips(torch.tensor([[1.0, 0.0]]) + bias, bias, torch.tensor([0]), 3)
+    assert np.isnan(float(flips.alpha[0]))
+    assert float(flips.signal_margin[0]) == 1
 
 
 def test_shapes_and_depths_that_do_not_fit_are_refused():

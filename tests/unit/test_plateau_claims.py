@@ -75,7 +75,8 @@ def test_runs_that_do_not_fit_are_left_out_and_named():
 def predictions(measured, predicted):
     dims = ("depth", "seed", "gap")
     coordinates = {"depth": [2, 4, 6], "seed": [0, 1], "gap": [0.0, 2.0]}
-    return xr.Dataset({"measured": (dims, measured), "predicted": (dims, predicted)}, coords=coordinates)
+    found = {"measured": measured, "predicted": predicted, "first_flip": predicted}
+    return xr.Dataset({name: (dims, values) for name, values in found.items()}, coords=coordinates)
 
 
 def test_the_competition_predicts_what_grows_with_depth_and_gap():
@@ -121,6 +122,19 @@ def test_a_seed_counts_only_where_both_of_its_runs_fit():
     few = verdicts.biases_make_the_plateau({"net": (before[:1], after[:1])})
     assert few.verdict == "not testable here"
     assert "too few runs fit" in few.measured
+    assert "two fitting runs" in few.reason
+    lone = verdicts.small_and_deep_are_flat({"depth": (before[:1], after[:1])})
+    assert (lone.verdict, lone.reason) == ("not testable here", "too few runs fit: depth")
+
+
+def test_depths_at_which_nothing_fits_are_not_judged():
+    grid = np.linspace(0.1, 0.9, 12).reshape(3, 2, 2)
+    grid[1] = np.nan
+    got = verdicts.competition_predicts(predictions(grid, grid))
+    assert (got.verdict, got.reason) == ("not testable here", "at one of the depths no run fits")
+    grid[1, 0] = [0.4, 0.5]
+    got = verdicts.competition_predicts(predictions(grid, grid))
+    assert (got.verdict, got.reason) == ("reproduced", "left out: 1 runs that do not fit")
 
 
 @pytest.mark.parametrize(("error", "loss", "verdict"), [(0.4, 0.4, "reproduced"), (0.4, 0.2, "not reproduced")])
@@ -140,6 +154,14 @@ def orders(sign, seeds=6):
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "reproduced"), (0, "not reproduced"), (-1, "not reproduced")])
 def test_the_bias_follows_the_order_of_learning(sign, verdict):
     assert verdicts.bias_follows_the_order(orders(sign)).verdict == verdict
+
+
+def test_a_class_that_is_never_learned_counts_as_the_last():
+    late = orders(1)
+    late["epoch"] = late["epoch"].where(late["epoch"] < 7)
+    np.testing.assert_allclose(
+        verdicts.bias_follows_the_order(late).effect, verdicts.bias_follows_the_order(orders(1)).effect
+    )
 
 
 def test_classes_that_are_all_learned_at_once_have_no_order():

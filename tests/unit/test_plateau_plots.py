@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import xarray as xr
 
 from landscape_utils import hardness, plateau_plots
 from tests.unit.test_plateau_claims import orders, predictions, spread, ways
@@ -17,6 +16,14 @@ def test_a_panel_shows_every_seed_the_means_and_a_uniform_guess():
     assert figure.axes[0].get_ylabel() == "mean loss (nats)"
     assert figure.axes[2].get_ylabel() == "error (share of images)"
     assert losses.lines[-1].get_ydata()[0] == pytest.approx(np.log(10))
+
+
+def test_the_picture_says_what_was_done_about_batchnorm():
+    plain, normed = ways(spread(0.2)), ways(spread(0.3))
+    for way in normed:
+        way.train.attrs["bn"] = "update"
+    titles = [ax.get_title() for ax in plateau_plots.ways_grid({"vgg": {"": normed}, "fcn": {"": plain}}).axes[:2]]
+    assert titles == ["vgg\nBatchNorm's statistics updated at every point", "fcn"]
 
 
 def test_the_scatter_has_a_colour_for_each_depth():
@@ -38,4 +45,5 @@ def test_the_pair_is_drawn_along_the_way_and_over_the_steps():
     left, right = plateau_plots.hardness_pair(curves).axes
     assert len(left.lines) == len(right.lines) == 2
     assert right.get_xscale() == "log"
-    assert isinstance(curves[problems[0].name][0], xr.DataArray)
+    for line, (way, _) in zip(left.lines, curves.values(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), way)

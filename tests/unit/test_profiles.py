@@ -39,6 +39,12 @@ def test_networks_from_a_library_are_fine_tuned_on_birds(notebook: str) -> None:
         profiles.settle(notebook, profile="paper-finetuned", dataset="glyphs10")
 
 
+@pytest.mark.parametrize("depths", [[4], [1, 4], [8, 4]])
+def test_depths_go_from_the_shallowest_on(depths: list[int]) -> None:
+    with pytest.raises(ValueError, match="the shallowest first"):
+        profiles.settle("05_bias_plateau", depths=depths)
+
+
 def test_every_notebook_has_the_three_profiles() -> None:
     assert all({"quick", "standard", "paper"} <= set(found) for found in PROFILES.values())
 
