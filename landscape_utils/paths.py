@@ -129,8 +129,7 @@ def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
 
 def _exponents(model: nn.Module, inputs: Tensor, scheme: Scheme, chosen: set[str]) -> list[int]:
     """Give the power of alpha with which each parameter moves; 0 for one that stays."""
-    inputs = inputs.to(next(model.parameters()))
-    depths = layer_depths(model, inputs) if scheme == "homogeneous" else {}
+    depths = layer_depths(model, inputs.to(device_of(model))) if scheme == "homogeneous" else {}
     found = []
     for name, _ in model.named_parameters():
         bias = name.rpartition(".")[2] == "bias"

@@ -48,6 +48,24 @@ _CURVED: dict[str, dict[str, Any]] = {
     },
 }
 
+# The papers' numbers, at every profile but quick.
+_PEAK = {"epochs": 60, "lr": 0.005, "batch_size": 128}
+_LINES: dict[str, Any] = {
+    "draws": 5,
+    "reach": 0.1,
+    "peak": _PEAK,
+    "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
+}
+_SURFACES: dict[str, Any] = {
+    "draws": 100,
+    "reach": 0.1,
+    "points": 25,
+    "fine_points": 41,
+    "steps": 80,
+    "probes": 4,
+    "peak": _PEAK,
+}
+
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "01_cctm": {
         "quick": {
@@ -166,33 +184,15 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "standard": {
             **_CURVED["standard"],
-            "own": {
-                "images": 2000,
-                "draws": 5,
-                "reach": 0.1,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-                "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
-            },
+            "own": {"images": 2000, **_LINES},
         },
         "paper": {
             **_CURVED["paper"],
-            "own": {
-                "images": 50_000,
-                "draws": 5,
-                "reach": 0.1,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-                "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
-            },
+            "own": {"images": 50_000, **_LINES},
         },
         "paper-finetuned": {
             **_CURVED["paper-finetuned"],
-            "own": {
-                "images": 500,
-                "draws": 5,
-                "reach": 0.1,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-                "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
-            },
+            "own": {"images": 500, **_LINES},
         },
     },
     "05_bias_plateau": {
@@ -300,42 +300,15 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "standard": {
             **_CURVED["standard"],
-            "own": {
-                "images": 2000,
-                "draws": 100,
-                "reach": 0.1,
-                "points": 25,
-                "fine_points": 41,
-                "steps": 80,
-                "probes": 4,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-            },
+            "own": {"images": 2000, **_SURFACES},
         },
         "paper": {
             **_CURVED["paper"],
-            "own": {
-                "images": 50_000,
-                "draws": 100,
-                "reach": 0.1,
-                "points": 25,
-                "fine_points": 41,
-                "steps": 80,
-                "probes": 4,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-            },
+            "own": {"images": 50_000, **_SURFACES},
         },
         "paper-finetuned": {
             **_CURVED["paper-finetuned"],
-            "own": {
-                "images": 500,
-                "draws": 100,
-                "reach": 0.1,
-                "points": 25,
-                "fine_points": 41,
-                "steps": 80,
-                "probes": 4,
-                "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-            },
+            "own": {"images": 500, **_SURFACES},
         },
     },
 }
