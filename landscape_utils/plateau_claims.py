@@ -11,8 +11,8 @@ it had been lowered because a run diverged, the biases stay smaller, the plateau
 0.13, and BP-4 and BP-5 have nothing to shorten there. The first choice, 0.1, was then taken back, with 20 epochs and
 not 30, which were chosen on the seeds 100 to 109.
 
-Intervals are Student's 95 % over seeds; three seeds make them wide. Runs that do not fit (training accuracy below 90 %; 0 % where the loss did not stay finite) have no
-solution to interpolate to: they are left out, and named.
+Intervals are Student's 95 % over seeds; three seeds make them wide. Runs that do not fit (training accuracy below 90 %;
+0 % where the loss did not stay finite) have no solution to interpolate to: they are left out, and named.
 """
 
 from __future__ import annotations
