@@ -314,5 +314,108 @@ CLAIMS = {
             "bias plateau, 1 and appendix A",
             "a pair of examples, not in the text at hand",
         ),
+        Claim(
+            "MG-1",
+            "With part of the labels permuted, training reaches 99 % while test accuracy peaks early and falls.",
+            "geometry of memorization, 3 and 4, figure 2A",
+            "> 99 %, half of the labels permuted",
+        ),
+        Claim(
+            "MG-2",
+            "Before memorization restored labels are predicted better and better, although the permuted ones "
+            "are taught.",
+            "geometry of memorization, 4, figure 2A",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-3",
+            "At the best epoch unpermuted, restored and test geometry agree layer by layer; permuted capacity "
+            "is at its lower bound.",
+            "geometry of memorization, 4, figure 3A",
+            "bound 2 / M = 0.04",
+        ),
+        Claim(
+            "MG-4",
+            "At the final epoch permuted capacity rises in the last layers only, and restored capacity falls there.",
+            "geometry of memorization, 4, figure 3B",
+            "from the 16th layer of VGG16 on",
+        ),
+        Claim(
+            "MG-5",
+            "Manifold radius and dimension fall with depth.",
+            "geometry of memorization, 4, figure 3",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-6",
+            "Mean-field capacity matches the empirical one.",
+            "geometry of memorization, 3.2, figure 1B, and A.1",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-7",
+            "Rewinding the last convolution to an earlier epoch gives back the early-stopped accuracy; "
+            "rewinding an early one does not; ResNet18's last layer does best at epoch 0.",
+            "geometry of memorization, 4, figure 4B, and A.8",
+            ">90 % of the early-stopped accuracy",
+        ),
+        Claim(
+            "MG-8",
+            "The weights of early layers take longer to settle than those of late ones.",
+            "geometry of memorization, 4, figure 4A",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-9",
+            "Test error has a double descent in width; the manifold dimension follows it at the final epoch, "
+            "radius and centre correlation are monotonic.",
+            "geometry of memorization, 4, figure 4C-E",
+            "ResNet18 by width, 10 % label noise",
+        ),
+        Claim(
+            "MG-10",
+            "Near the initialisation the label-dependent gradient of permuted examples is far smaller than "
+            "that of unpermuted ones; the independent parts are alike; early layers' gradients do not vanish.",
+            "geometry of memorization, 4, figure 5, and A.9",
+            "seen in the ratio maps; no number",
+        ),
+        Claim(
+            "MG-11",
+            "The label-dependent and the label-independent part add up to the gradient.",
+            "geometry of memorization, 4, claim 1, and A.2.1",
+            "exactly (theorem)",
+        ),
+        Claim(
+            "MG-12",
+            "At the initialisation the mean label-dependent gradient of permuted examples falls with their number.",
+            "geometry of memorization, A.2.3, equation 25",
+            "as 1 / sqrt(number)",
+        ),
+        Claim(
+            "MG-13",
+            "In the plane, final-layer features of unpermuted, restored and test examples separate at the best "
+            "epoch, permuted ones only at the end; in a middle layer restored ones stay separable.",
+            "geometry of memorization, 4, figure 2B, and A.4",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-14",
+            "Spheres and a five-layer network show the same.",
+            "geometry of memorization, A.5, figure A.4",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-15",
+            "At the first and a middle layer capacity hardly depends on the permuted share; at the last one "
+            "test capacity falls with it and permuted manifolds separate.",
+            "geometry of memorization, A.7, figure A.8",
+            "seen in the picture; no number",
+        ),
+        Claim(
+            "MG-16",
+            "Capacity is close to that of balls of the manifolds' radius and dimension.",
+            "geometry of memorization, A.1.2",
+            "approximately equal; no number",
+        ),
     )
 }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from landscape_utils.memorization_tables import MEMORIZATION
+
 # The trainings of 04, which 09 reads back.
 _CURVED: dict[str, dict[str, Any]] = {
     "quick": {
@@ -311,4 +313,5 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "own": {"images": 500, **_SURFACES},
         },
     },
+    **MEMORIZATION,
 }

@@ -38,6 +38,7 @@ class Setup:
         overrides: what the profile changes for single architectures, as fields of `RunSpec`; under a recipe's name,
             for that recipe alone.
         own: the notebook's own numbers, by parameter.
+        epsilon: share of training labels that are permuted; above 0, each seed draws its data and labels anew.
         accept_part: let the paper profile run on a part of the published data.
     """
 
@@ -61,10 +62,13 @@ class Setup:
     accept_part: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what would fail only after the training."""
         plots.check_formats(self.formats)
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"epsilon is {self.epsilon}; the share of permuted labels must lie in [0, 1]")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; rates lie in [0, 1]")
         if self.profile.startswith("paper") and not self.accept_part and self.dataset not in sources.PUBLISHED:
@@ -110,7 +114,13 @@ class Setup:
             options = {**common, **changed, **of_recipes.get(recipe, {})}
             if self.lr is not None:
                 options["lr"] = self.lr
-            runs.setdefault(name, []).extend(RunSpec(model=name, recipe=recipe, seed=s, **options) for s in self.seeds)
+            # The paper's seeds govern the label permutation as well.
+            drawn: dict[int, dict[str, Any]] = {
+                s: {"epsilon": self.epsilon, "data_seed": s} if self.epsilon else {} for s in self.seeds
+            }
+            runs.setdefault(name, []).extend(
+                RunSpec(model=name, recipe=recipe, seed=s, **options, **drawn[s]) for s in self.seeds
+            )
         return runs
 
     def save(self, figure: Figure, name: str, numbers: xr.Dataset) -> None:
@@ -135,6 +145,7 @@ class Setup:
             "overrides": {name: dict(o) for name, o in self.overrides.items() if name in self.architectures},
             "lr": {name: {s.recipe: s.settled().lr for s in specs} for name, specs in self.specs().items()},
             "seeds": list(self.seeds),
+            **({"epsilon": self.epsilon} if self.epsilon else {}),
             **self.own,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {default_device()}",
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},

@@ -53,6 +53,7 @@ def test_unit_tests_mirror_the_package() -> None:
         "lanczos",
         "clouds",
         "profile_tables",
+        "memorization_tables",
         "traces",
         "sources",
         "archives",
