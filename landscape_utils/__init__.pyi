@@ -7,6 +7,7 @@ from .data import Dataset, Labelled, load_dataset
 from .directions import Directions
 from .ego import class_gradients, ego_surface
 from .evaluate import curve, refine, surface
+from .features import activations, class_manifolds
 from .flatness import flat_area
 from .hessian import hessian_density, hessian_eigenpairs
 from .inference import outcomes
@@ -46,6 +47,7 @@ __all__ = [
     "Labelled",
     "Run",
     "RunSpec",
+    "activations",
     "agreement",
     "ball_capacity",
     "bootstrap_interval",
@@ -54,6 +56,7 @@ __all__ = [
     "cctm",
     "cctm_of",
     "class_gradients",
+    "class_manifolds",
     "curve",
     "dance",
     "dance_events",

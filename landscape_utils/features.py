@@ -72,7 +72,7 @@ def _layer(model: nn.Module, inputs: Tensor, name: str | Layer) -> Layer:
     return Layer(name, (name,), name, 0, False)
 
 
-def manifolds(
+def class_manifolds(
     model: nn.Module,
     data: Labelled,
     *,

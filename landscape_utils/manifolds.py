@@ -18,6 +18,7 @@ from torch import Tensor
 from landscape_utils.anchors import anchor_points
 from landscape_utils.centres import centre_structure
 from landscape_utils.clouds import Clouds, Reduced, checked_clouds, reduce_cloud, refuse_vanishing
+from landscape_utils.threads import one_thread
 
 Convention = Literal["theory", "reference"]
 
@@ -115,7 +116,8 @@ def mftma(
     refuse_vanishing(names, clouds, centres, middle, "the mean of all points")
     refuse_vanishing(names, clouds, centres, centres.mean(0), "the mean of all centres")
 
-    structure = centre_structure(centres, rank)
+    with one_thread():
+        structure = centre_structure(centres, rank)
     about = centres - middle
     norms = torch.linalg.vector_norm(about - (about @ structure.basis) @ structure.basis.T, dim=1)
     reduced = [
@@ -123,7 +125,8 @@ def mftma(
         for cloud, centre, norm in zip(clouds, centres, norms, strict=True)
     ]
     vectors = _drawn_vectors(reduced, n_t, seed) if given is None else given
-    parts = [_statistics(batch, kappa, convention) for batch in _batches(reduced, vectors)]
+    with one_thread():
+        parts = [_statistics(batch, kappa, convention) for batch in _batches(reduced, vectors)]
     settings = {"kappa": kappa, "n_t": len(vectors[0]), "seed": seed, "convention": convention}
     return _dataset(parts, names, counts, structure.correlation, structure.left, structure.basis.shape[1]).assign_attrs(
         settings | {"features": clouds[0].shape[1], "dtype": str(dtype).removeprefix("torch.")}

@@ -54,9 +54,45 @@ _MEMORIZED: dict[str, dict[str, Any]] = {
     },
 }
 
+_MANIFOLDS: dict[str, Any] = {
+    "classes": 100,
+    "examples": 50,
+    "n_t": 200,
+    "shares": [0.0, 0.25, 0.5, 0.75, 1.0],
+    "counted": {"points": 20, "n_t": 200, "dichotomies": 100},
+    "plane_images": 1000,
+    "sphere_seeds": 3,
+    "spheres": {"model": "feedforward", "train_size": 10_000, "test_size": 5000, "epochs": 1000},
+    "sphere_sampling": {"classes": 100, "points": 50, "n_t": 200},
+}
+
 # Each notebook's own numbers.
 _OWN: dict[str, dict[str, dict[str, Any]]] = {
-    "06_mftma": {profile: {} for profile in _MEMORIZED},
+    "06_mftma": {
+        "quick": {
+            "classes": None,
+            "examples": 50,
+            "n_t": 100,
+            "shares": [0.0, 0.25, 0.5, 0.75, 1.0],
+            "share_seeds": 1,
+            "counted": {"points": 15, "n_t": 100, "dichotomies": 30},
+            "plane_images": 300,
+            "sphere_seeds": 3,
+            "spheres": {
+                "model": "fcn",
+                "model_options": {"depth": 6, "width": 256, "init_scale": None},
+                "train_size": 10_000,
+                "test_size": 2500,
+                "lr": 0.001,
+                "batch_size": 500,
+                "epochs": 40,
+            },
+            "sphere_sampling": {"classes": 20, "points": 25, "n_t": 100},
+        },
+        "standard": {**_MANIFOLDS, "share_seeds": 1},
+        "paper": {**_MANIFOLDS, "share_seeds": 10},
+        "paper-tiny-imagenet": {**_MANIFOLDS, "share_seeds": 10},
+    },
     "07_rewinding": {profile: {} for profile in _MEMORIZED},
     "10_gradient_split": {profile: {} for profile in _MEMORIZED},
 }

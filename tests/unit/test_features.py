@@ -6,7 +6,7 @@ from torch import nn
 
 from landscape_utils import build_model
 from landscape_utils.data import Labelled
-from landscape_utils.features import activations, manifolds
+from landscape_utils.features import activations, class_manifolds
 
 
 def vgg() -> nn.Sequential:
@@ -59,7 +59,7 @@ def test_manifolds_hold_each_class_and_its_points() -> None:
     model, inputs = vgg(), torch.randn(20, 1, 8, 8)
     targets = torch.tensor([0] * 8 + [2] * 9 + [1] * 3)
     data = Labelled(inputs, targets, ("a", "b", "c"))
-    clouds = manifolds(model, data, points=5, seed=1)
+    clouds = class_manifolds(model, data, points=5, seed=1)
     assert next(iter(clouds)) == "pixels"
     assert {name: len(cloud) for name, cloud in clouds["pixels"].items()} == {"a": 5, "b": 3, "c": 5}
     rows = {tuple(row.tolist()) for row in clouds["pixels"]["c"]}
@@ -67,10 +67,10 @@ def test_manifolds_hold_each_class_and_its_points() -> None:
     assert rows < {tuple(row.tolist()) for row in inputs[8:17].flatten(1)}
     again = activations(model, clouds["pixels"]["a"].reshape(-1, 1, 8, 8))
     torch.testing.assert_close(clouds["features.0"]["a"], again["features.0"])
-    assert {len(cloud) for cloud in manifolds(model, data, pixels=False)["classifier"].values()} == {3}
-    assert list(manifolds(model, data, classes=2, points=1)["pixels"]) == ["a", "b"]
+    assert {len(cloud) for cloud in class_manifolds(model, data, pixels=False)["classifier"].values()} == {3}
+    assert list(class_manifolds(model, data, classes=2, points=1)["pixels"]) == ["a", "b"]
 
 
 def test_one_class_makes_no_manifolds() -> None:
     with pytest.raises(ValueError, match="1 class has examples"):
-        manifolds(vgg(), Labelled(torch.randn(2, 1, 8, 8), torch.zeros(2, dtype=torch.long)))
+        class_manifolds(vgg(), Labelled(torch.randn(2, 1, 8, 8), torch.zeros(2, dtype=torch.long)))

@@ -1,0 +1,97 @@
+"""UMAP planes of features, and how well classes separate in them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from sklearn.neighbors import NearestNeighbors
+
+from landscape_utils.features import activations
+from landscape_utils.labels import SUBSETS
+from landscape_utils.runs import Epoch, Run
+
+NEIGHBOURS = 15  # UMAP's default
+VOTERS = 10
+
+
+def plane(features: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
+    """Embed features in the plane by UMAP (McInnes et al. 2018), shape (N, 2); the same seed gives the same plane.
+
+    Args:
+        features: shape (N, features), N above 15.
+        seed: of UMAP, which then runs in one thread.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # of TensorFlow, which is not needed
+        import umap
+    embedded: NDArray[np.float32] = umap.UMAP(n_neighbors=NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
+        np.asarray(features)
+    )
+    return embedded
+
+
+def planes(
+    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, shown: int = 10, seed: int = 0
+) -> xr.Dataset:
+    """Embed the same examples' features at epochs and layers (geometry of memorization, figure 2B and A.4).
+
+    Permuted and restored examples are the same ones, with the labels as trained and the true ones.
+
+    Args:
+        run: a training on permuted labels.
+        epochs: whose weights are kept.
+        layers: as `features.activations` names them.
+        count: of unpermuted, of permuted and of test examples.
+        shown: classes, the first ones; examples of none of them are left out.
+        seed: of the choice and of UMAP.
+
+    Returns:
+        Dataset: `position` (epoch, layer, example, axis); `label` (subset, example), the class's number by which the
+        examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
+    """
+    labels = run.labels()
+    random = torch.Generator().manual_seed(seed)
+    inputs, names = [], []
+    for names_of in (("unpermuted",), ("permuted", "restored"), ("test",)):
+        parts = [labels.subset(name) for name in names_of]
+        targets = torch.stack([part.targets for part in parts])
+        rows = (targets < shown).any(0).nonzero().ravel()
+        rows = rows[torch.randperm(len(rows), generator=random)[:count]]
+        inputs.append(parts[0].inputs[rows])
+        own = torch.full((len(SUBSETS), len(rows)), -1)
+        for name, target in zip(names_of, targets[:, rows], strict=True):
+            own[SUBSETS.index(name)] = torch.where(target < shown, target, -1)
+        names.append(own)
+    images = torch.cat(inputs)
+    found = {e: activations(run.model(e), images, list(layers)) for e in epochs}
+    position = np.array([[plane(found[e][layer], seed=seed) for layer in layers] for e in epochs])
+    return xr.Dataset(
+        {
+            "position": (("epoch", "layer", "example", "axis"), position),
+            "label": (("subset", "example"), torch.cat(names, 1).numpy()),
+        },
+        coords={"epoch": list(map(str, epochs)), "layer": list(layers), "subset": list(SUBSETS)},
+        attrs={"classes": list(map(str, labels.dataset.classes[:shown]))},
+    )
+
+
+def neighbour_accuracy(position: NDArray[np.floating], label: NDArray[np.integer]) -> tuple[int, int]:
+    """Count the examples whose class most of their ten nearest ones have, themselves left out.
+
+    Args:
+        position: shape (N, 2).
+        label: classes, shape (N,); those below 0 are left out.
+
+    Returns:
+        (hits, examples); ties go to the lowest class.
+    """
+    position, label = position[label >= 0], label[label >= 0]
+    voters = min(VOTERS, len(label) - 1)
+    near = NearestNeighbors(n_neighbors=voters).fit(position).kneighbors(return_distance=False)
+    votes = np.apply_along_axis(np.bincount, 1, label[near], minlength=int(label.max()) + 1)
+    return int((votes.argmax(1) == label).sum()), len(label)

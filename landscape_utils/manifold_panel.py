@@ -1,0 +1,109 @@
+"""A panel that follows the manifolds of one network through its layers and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from landscape_utils.labels import SUBSETS
+from landscape_utils.manifold_plots import LABELS, SUBSET_COLOURS, geometry_axes
+from landscape_utils.manifold_study import QUANTITIES, Sampling, geometry_of, places
+from landscape_utils.plots import to_png
+from landscape_utils.runs import Run
+from landscape_utils.widgets import Panel
+
+ALONG = 6  # epochs on which the course of a layer is looked at
+
+Tick = Callable[[int, int], None]
+
+
+def manifold_panel(run: Run, sampling: Sampling) -> Panel:
+    """Explore a run's manifolds: by layer at one epoch, and by epoch at one layer.
+
+    The best and the final epoch are there at once; another epoch is measured when it is asked for.
+
+    Args:
+        run: a training on permuted labels; the epochs whose weights it kept can be chosen.
+        sampling: how manifolds are drawn.
+
+    Returns:
+        The panel; its controls are `layer`, `epoch`, `subset` and `quantity`.
+    """
+    layers = places(run.model(), run.labels())
+    named = {f"{place.depth}: {place.name}": place.name for place in layers}
+    ends = sorted({0, run.best_epoch, run.epochs[-1]})
+    spread = np.linspace(0, len(run.epochs) - 1, min(ALONG, len(run.epochs))).round().astype(int)
+    milestones = sorted({*ends, *(run.epochs[i] for i in spread)})
+
+    @cache
+    def by_layer(epoch: int) -> xr.Dataset:
+        return geometry_of(run, epoch, sampling)
+
+    @cache
+    def at_layer(epoch: int, layer: str) -> xr.Dataset:
+        whole = epoch in (run.best_epoch, run.epochs[-1])
+        return by_layer(epoch).sel(layer=[layer]) if whole else geometry_of(run, epoch, sampling, layers=[layer])
+
+    def show(tick: Tick, layer: str, epoch: int, subset: str, quantity: str) -> Iterator[bytes]:
+        steps = [run.best_epoch, run.epochs[-1], *(e for e in milestones if e not in ends), 0]
+        known: dict[int, xr.Dataset] = {}
+        for done, step in enumerate(steps):
+            tick(done, len(steps))
+            known[step] = at_layer(step, layer)
+            if done in (1, len(steps) - 1):  # the two that are there, then all
+                yield to_png(_picture(by_layer(epoch), known, layer, epoch, subset, quantity, run.best_epoch))
+        tick(len(steps), len(steps))
+
+    controls: dict[str, Any] = {
+        "layer": ipywidgets.Dropdown(options=list(named.items()), value=layers[-1].name, description="layer"),
+        "epoch": ipywidgets.SelectionSlider(
+            options=run.epochs, value=run.best_epoch, description="epoch", continuous_update=False
+        ),
+        "subset": ipywidgets.Dropdown(options=list(SUBSETS), value="permuted", description="subset"),
+        "quantity": ipywidgets.Dropdown(
+            options=[(LABELS[name].split("\n")[0], name) for name in QUANTITIES], description="quantity"
+        ),
+    }
+    return Panel(show, controls, width=860, stepwise=True)
+
+
+def _picture(
+    found: xr.Dataset, known: dict[int, xr.Dataset], layer: str, epoch: int, subset: str, quantity: str, best: int
+) -> Figure:
+    figure = Figure(figsize=(9.6, 3.7))
+    left, right = figure.add_axes((0.08, 0.15, 0.4, 0.7)), figure.add_axes((0.56, 0.15, 0.4, 0.7))
+    geometry_axes(found, quantity, ax=left)
+    left.set_ylim(bottom=0)
+    left.axvline(float(found["depth"].sel(layer=layer)), color="black", lw=1)
+    left.set(xlabel="layer (0: pixels)", ylabel=LABELS[quantity])
+    left.set_title(f"all layers at epoch {epoch}", fontsize=10)
+    _course(known, layer, quantity, ax=right)
+    right.axvline(epoch, color="black", lw=1)
+    right.axvline(best, color="black", lw=1, ls=":")
+    right.set(xlabel="epoch (dotted: best)")
+    right.set_title(f"layer {layer}, epochs measured so far", fontsize=10)
+    for ax in (left, right):
+        for line in ax.get_lines():
+            if line.get_label() == subset:
+                line.set(linewidth=3, zorder=3)
+    value = float(found[quantity].sel(layer=layer, subset=subset))
+    name = LABELS[quantity].split("\n")[0]
+    figure.suptitle(f"{subset} manifolds, layer {layer}, epoch {epoch}: {name} {value:.3g}", fontsize=11)
+    return figure
+
+
+def _course(known: dict[int, xr.Dataset], layer: str, quantity: str, *, ax: Axes) -> None:
+    epochs = sorted(known)
+    for name, colour in SUBSET_COLOURS.items():
+        values = [float(known[e][quantity].sel(layer=layer, subset=name)) for e in epochs]
+        ax.plot(epochs, values, color=colour, marker="o", ms=3, lw=1.5, label=name)
+    ax.set_ylim(bottom=0)
+    ax.tick_params(labelsize=8)
+    ax.legend(fontsize=8, frameon=False)

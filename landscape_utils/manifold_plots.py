@@ -1,0 +1,194 @@
+"""Pictures of manifold geometry by layer, epoch and share of permuted labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+
+from landscape_utils.claims import student
+from landscape_utils.labels import SUBSETS
+from landscape_utils.manifold_study import QUANTITIES
+from landscape_utils.plots import COLOURS
+
+SUBSET_COLOURS = dict(zip(SUBSETS, COLOURS, strict=False))
+LABELS = {
+    "capacity": "capacity\n(manifolds per dimension)",
+    "radius": "radius\n(of the centre's norm)",
+    "dimension": "dimension",
+    "centre_correlation": "centre correlation\n(mean |cos|)",
+}
+
+
+def course(accuracies: xr.Dataset) -> Figure:
+    """Draw accuracy by epoch: training and test beside the four label subsets; thin a seed, bold the mean.
+
+    Args:
+        accuracies: as `memorization.accuracies` gives.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained", sharey=True)
+    for name, colour, label in (("train", COLOURS[5], "training, labels as taught"), ("test", COLOURS[3], "test")):
+        _lines(accuracies[f"{name}_accuracy"], colour, label, ax=left)
+    for name, colour in SUBSET_COLOURS.items():
+        _lines(accuracies["subset_accuracy"].sel(subset=name), colour, name, ax=right)
+    for i, best in enumerate(accuracies["best"].values):
+        left.axvline(best, color="black", lw=0.8, ls=":", label=None if i else "best epoch of a seed")
+    for ax in (left, right):
+        ax.set_xlabel("epoch")
+        ax.set_ylim(0, 1.02)
+        ax.legend(fontsize=8, frameon=False)
+    left.set_ylabel("accuracy (share of examples)")
+    return figure
+
+
+def _lines(values: xr.DataArray, colour: str, label: str, *, ax: Axes) -> None:
+    """Draw every seed, and the mean as far as all of them go."""
+    ax.plot(values["epoch"], values.T, color=colour, lw=0.7, alpha=0.5)
+    ax.plot(values["epoch"], values.mean("seed", skipna=False), color=colour, lw=2, label=label)
+
+
+def geometry_grid(found: xr.Dataset, quantities: Sequence[str] = QUANTITIES) -> Figure:
+    """Draw quantities (rows) by layer at epochs (columns), one colour a subset: mean over seeds, and its 95 % interval.
+
+    The dotted line is the capacity of points without structure, 2 / M.
+
+    Args:
+        found: as `manifold_study.by_epoch` gives.
+        quantities: which.
+    """
+    size = (4.6 * found.sizes["epoch"] + 1, 2.1 * len(quantities) + 0.6)
+    figure, axes = plt.subplots(
+        len(quantities),
+        found.sizes["epoch"],
+        figsize=size,
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+    )
+    for row, quantity in zip(axes, quantities, strict=True):
+        for ax, epoch in zip(row, found["epoch"].values, strict=True):
+            geometry_axes(found.sel(epoch=epoch), quantity, ax=ax)
+        row[0].set_ylabel(LABELS[quantity], fontsize=9)
+        row[0].set_ylim(bottom=0)
+    for ax, epoch in zip(axes[0], found["epoch"].values, strict=True):
+        ax.set_title({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"), fontsize=11)
+    figure.supxlabel("layer, after its nonlinearity (0: pixels)", fontsize=10)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
+    return figure
+
+
+def geometry_axes(found: xr.Dataset, quantity: str, *, ax: Axes | None = None) -> Axes:
+    """Draw one quantity by layer.
+
+    Args:
+        found: over (subset, layer), and seed if there are several.
+        quantity: a variable.
+        ax: where to draw.
+    """
+    ax = ax or plt.subplots(layout="constrained")[1]
+    several = found if "seed" in found.dims else found.expand_dims("seed")
+    for place, (name, colour) in enumerate(SUBSET_COLOURS.items()):
+        if name in several["subset"].values:
+            values = several[quantity].sel(subset=name)
+            shift = 0.09 * (place - 1.5)  # so that intervals stand beside one another
+            _with_interval(several["depth"].values + shift, values.transpose("seed", ...).values, colour, name, ax=ax)
+    if quantity == "capacity":
+        ax.axhline(float(several["lower_bound"].mean()), color="black", lw=1, ls=":")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.tick_params(labelsize=8)
+    return ax
+
+
+def _with_interval(x: np.ndarray, values: np.ndarray, colour: str, label: str, *, ax: Axes) -> None:
+    mean = values.mean(0)
+    ends = np.array([student(column) for column in values.T]).T
+    reach = np.where(np.isfinite(ends), np.abs(ends - mean), 0)
+    ax.errorbar(x, mean, yerr=reach, color=colour, lw=1.8, marker="o", ms=3, elinewidth=1, capsize=2, label=label)
+
+
+def epsilon_row(found: xr.Dataset, layers: Sequence[str]) -> Figure:
+    """Draw capacity against the share of permuted labels, one panel a layer, at the final epoch.
+
+    Args:
+        found: as `manifold_study.by_epsilon` gives.
+        layers: names, in the order of the panels.
+    """
+    figure, axes = plt.subplots(1, len(layers), figsize=(10, 3.1), layout="constrained", sharey=True)
+    for ax, layer in zip(axes, layers, strict=True):
+        for name, colour in SUBSET_COLOURS.items():
+            values = found["capacity"].sel(subset=name, layer=layer)
+            ax.plot(found["epsilon"], values, color=colour, marker=".", lw=0, alpha=0.5)
+            ax.plot(found["epsilon"], values.mean("seed"), color=colour, marker="o", ms=4, lw=1.8, label=name)
+        ax.axhline(float(found["lower_bound"].mean()), color="black", lw=1, ls=":")
+        ax.set_title(f"layer {int(found['depth'].sel(layer=layer))} ({layer})", fontsize=10)
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel("capacity (manifolds per dimension)")
+    axes[-1].legend(fontsize=8, frameon=False)
+    figure.supxlabel("share of permuted labels, epsilon", fontsize=10)
+    return figure
+
+
+def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
+    """Set mean-field capacity against the empirical one, and against that of balls.
+
+    Args:
+        counted: as `manifold_study.capacities` gives.
+        balls: `capacity` and `ball_capacity`, with a dimension `subset`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 4), layout="constrained")
+    for name, colour in SUBSET_COLOURS.items():
+        one = counted.sel(subset=name)
+        reach = np.abs(np.array([one["low"] - one["empirical"], one["high"] - one["empirical"]]))
+        how = {"color": colour, "fmt": "o", "ms": 5, "elinewidth": 1, "capsize": 2, "label": name}
+        left.errorbar(one["mean_field"], one["empirical"], yerr=reach, xerr=2 * one["mean_field_error"], **how)
+        both = balls.sel(subset=name)
+        right.scatter(both["ball_capacity"], both["capacity"], s=14, color=colour, label=name)
+    left.set(xlabel="mean-field capacity", ylabel="empirical capacity")
+    right.set(xlabel="capacity of balls of that radius and dimension", ylabel="mean-field capacity")
+    for ax in (left, right):
+        ends = np.array([ax.get_xlim(), ax.get_ylim()])
+        span = (max(0.03, ends.min()), 1.1 * ends.max())
+        ax.axline((1, 1), slope=1, color="0.6", lw=1, ls="--")
+        ax.set(xscale="log", yscale="log", xlim=span, ylim=span, aspect="equal")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(FixedLocator([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]))
+            axis.set_major_formatter(ScalarFormatter())
+            axis.set_minor_locator(NullLocator())
+        ax.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def planes_grid(planes: xr.Dataset, layer: str) -> Figure:
+    """Draw the UMAP planes of one layer: epochs in rows, the subsets in columns, colours by class.
+
+    Args:
+        planes: as `embeddings.planes` gives.
+        layer: which.
+    """
+    epochs, classes = planes["epoch"].values, planes.attrs["classes"]
+    figure, axes = plt.subplots(
+        len(epochs), len(SUBSETS), figsize=(9.2, 2.3 * len(epochs) + 0.5), layout="constrained", squeeze=False
+    )
+    colours = plt.get_cmap("tab10")
+    for row, epoch in zip(axes, epochs, strict=True):
+        position = planes["position"].sel(epoch=epoch, layer=layer).values
+        for ax, subset in zip(row, SUBSETS, strict=True):
+            label = planes["label"].sel(subset=subset).values
+            ax.scatter(*position.T, s=2, color="0.9", linewidths=0)
+            for c, name in enumerate(classes):
+                ax.scatter(*position[label == c].T, s=9, color=colours(c), marker=f"${name[0]}$", linewidths=0.3)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"))
+    for ax, subset in zip(axes[0], SUBSETS, strict=True):
+        ax.set_title(subset, fontsize=10)
+    handles = [Line2D([], [], color=colours(c), marker="o", ls="", ms=5) for c in range(len(classes))]
+    figure.legend(handles, classes, loc="outside right center", frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,244 @@
+"""The geometry of the four label subsets' manifolds: by layer, by epoch, and by the share of permuted labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from torch import nn
+from tqdm import tqdm
+
+from landscape_utils import store
+from landscape_utils.capacity import ball_capacity, empirical_capacity
+from landscape_utils.features import class_manifolds
+from landscape_utils.labels import SUBSETS, PermutedLabels
+from landscape_utils.layers import Layer, main_layers
+from landscape_utils.manifolds import mftma
+from landscape_utils.recipes import RunSpec
+from landscape_utils.runs import Epoch, Run
+from landscape_utils.training import default_device, train
+
+QUANTITIES = ("capacity", "radius", "dimension", "centre_correlation")
+PIXELS = "pixels"
+FORMAT = 1  # raise it when a change makes the same manifolds measure differently
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How manifolds are drawn and measured.
+
+    Attributes:
+        classes: P at most; None for all.
+        points: M of each class, where there are so many.
+        n_t: Gaussian vectors a manifold.
+    """
+
+    classes: int | None = None
+    points: int = 50
+    n_t: int = 100
+
+
+class Place(NamedTuple):
+    """A layer in a picture: its number from the input on (the pixels are 0), and its name."""
+
+    depth: int
+    name: str
+
+
+def places(model: nn.Module, labels: PermutedLabels) -> list[Place]:
+    """List the pixels and the layers that a nonlinearity follows (geometry of memorization, A.10)."""
+    return [Place(i, name) for i, name in enumerate([PIXELS, *(layer.name for layer in _nonlinear(model, labels))])]
+
+
+def _nonlinear(model: nn.Module, labels: PermutedLabels) -> list[Layer]:
+    every = main_layers(model, labels.dataset.test.inputs[:1])
+    return [layer for layer in every if layer.nonlinear] or every
+
+
+def geometry(
+    model: nn.Module,
+    labels: PermutedLabels,
+    sampling: Sampling,
+    *,
+    layers: Sequence[str] | None = None,
+    subsets: Sequence[str] = SUBSETS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Measure the manifolds of the label subsets, layer by layer (geometry of memorization, section 3.2).
+
+    Radius and dimension are medians over manifolds: with few classes one centre can lie almost within the structure
+    that is removed, which leaves nothing to measure that manifold by, and a mean would be this one's.
+
+    Args:
+        model: any classifier.
+        labels: its data, with the subsets.
+        sampling: how manifolds are drawn.
+        layers: names, `pixels` for the input; by default all of `places`.
+        subsets: among unpermuted, permuted, restored and test.
+        seed: of the drawn points and of the Gaussian vectors.
+
+    Returns:
+        Dataset over (subset, layer): capacity, radius, dimension, centre_correlation, rank, lower_bound (2 / M) and
+        ball_capacity (of balls of that radius and dimension); NaN for an empty subset. `depth` is over layer.
+    """
+    found = places(model, labels)
+    chosen = found if layers is None else [place for place in found if place.name in layers]
+    names = [place.name for place in chosen]
+    kinds = [layer for layer in _nonlinear(model, labels) if layer.name in names]
+    shape = (len(subsets), len(names))
+    measured = {name: np.full(shape, np.nan) for name in (*QUANTITIES, "rank", "lower_bound", "ball_capacity")}
+    for i, subset in enumerate(subsets):
+        part = labels.subset(subset)
+        if not part.size:
+            continue
+        how: dict[str, Any] = {"classes": sampling.classes, "points": sampling.points}
+        clouds = class_manifolds(model, part, names=kinds, pixels=PIXELS in names, seed=seed, **how)
+        for j, name in enumerate(names):
+            for quantity, value in measure(clouds[name], sampling.n_t, seed).items():
+                measured[quantity][i, j] = value
+    return xr.Dataset(
+        {name: (("subset", "layer"), values) for name, values in measured.items()},
+        coords={"subset": list(subsets), "layer": names, "depth": ("layer", [place.depth for place in chosen])},
+        attrs={"points": sampling.points, "n_t": sampling.n_t},
+    )
+
+
+def measure(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[str, float]:
+    """Measure the manifolds of one layer."""
+    found = mftma(clouds, n_t=n_t, seed=seed)
+    radius, dimension = (float(np.median(found[f"manifold_{name}"])) for name in ("radius", "dimension"))
+    same = {name: float(found[name]) for name in ("capacity", "centre_correlation", "rank", "lower_bound")}
+    return {**same, "radius": radius, "dimension": dimension, "ball_capacity": ball_capacity(radius, dimension)}
+
+
+def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr.Dataset:
+    """Measure a run's manifolds at an epoch, or read them back.
+
+    Args:
+        run: a training on permuted labels.
+        epoch: whose weights are kept.
+        sampling, chosen: as for `geometry`.
+    """
+    labels = run.labels()
+    number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
+    key = {"format": FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
+    which = store.shelf("geometry", store.digest(key))
+    with store.locked(which):
+        found = which.get_dataset("geometry")
+        if found is None:
+            model = run.model(epoch).to(default_device())
+            found = geometry(model, labels, sampling, seed=run.spec.seed, **chosen)
+            which.put_dataset("geometry", found)
+    return found
+
+
+def by_epoch(
+    runs: Sequence[Run], sampling: Sampling, epochs: Sequence[Epoch] = ("best", "final"), *, progress: bool = True
+) -> xr.Dataset:
+    """Measure the manifolds of several seeds at epochs: Dataset over (seed, epoch, subset, layer)."""
+    with tqdm(total=len(runs) * len(epochs), desc="manifolds", unit="model", disable=not progress, leave=False) as bar:
+
+        def one(run: Run, epoch: Epoch) -> xr.Dataset:
+            found = geometry_of(run, epoch, sampling)
+            bar.update()
+            return found
+
+        each = [xr.concat([one(run, e) for e in epochs], xr.Variable("epoch", list(map(str, epochs)))) for run in runs]
+    return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
+
+
+def three_layers(found: xr.Dataset) -> list[str]:
+    """Name the first, the middle and the last layer behind the pixels."""
+    names = [str(name) for name in found["layer"].values if name != PIXELS]
+    return [names[0], names[(len(names) - 1) // 2], names[-1]]
+
+
+def by_epsilon(
+    runs: Sequence[Run], shares: Sequence[float], sampling: Sampling, layers: Sequence[str], *, seeds: int
+) -> xr.Dataset:
+    """Measure capacity at the final epoch against the share of permuted labels (geometry of memorization, A.7).
+
+    Args:
+        runs: of one share, which are used as they are.
+        shares: epsilon, from 0 to 1.
+        sampling: how manifolds are drawn.
+        layers: where.
+        seeds: how many of the runs' seeds are trained at every other share.
+
+    Returns:
+        Dataset over (epsilon, seed, subset, layer), as `geometry` gives, with `train_accuracy` over (epsilon, seed).
+    """
+    rows = []
+    for share in sorted({*shares, runs[0].spec.epsilon}):
+        kind = [replace(run.spec, epsilon=share, checkpoints=()) for run in runs[:seeds]]
+        mine = runs[:seeds] if share == runs[0].spec.epsilon else [train(spec) for spec in kind]
+        each = [geometry_of(run, "final", sampling, layers=list(layers)) for run in mine]
+        accuracy = [float(run.history["train_accuracy"][-1]) for run in mine]
+        row = xr.concat(each, xr.Variable("seed", [run.spec.seed for run in mine]))
+        rows.append(row.assign(train_accuracy=("seed", accuracy)).assign_coords(epsilon=share))
+    return xr.concat(rows, "epsilon")
+
+
+def sphere_specs(settings: Mapping[str, Any], epsilon: float, seeds: int) -> list[RunSpec]:
+    """Specify the trainings on spheres (geometry of memorization, A.5); each seed draws its own.
+
+    Args:
+        settings: fields of `RunSpec`.
+        epsilon: share of permuted labels.
+        seeds: how many.
+    """
+    common: dict[str, Any] = {"dataset": "spheres", "recipe": "memorize", "epsilon": epsilon, **settings}
+    return [RunSpec(**common, seed=seed, data_seed=seed) for seed in range(seeds)]
+
+
+# --- mean-field against empirical capacity ----------------------------------------------------------------------
+
+
+def capacities(
+    run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int | None = None
+) -> xr.Dataset:
+    """Set the mean-field capacity beside the empirical one, at the final epoch (geometry of memorization, figure 1B).
+
+    Where a layer's features do not suffice for half of all dichotomies, the empirical capacity is NaN.
+
+    Args:
+        run: a training on permuted labels.
+        layers: names.
+        points: M of each class.
+        n_t: Gaussian vectors a manifold.
+        dichotomies: as in `empirical_capacity`.
+        classes: P at most.
+
+    Returns:
+        Dataset over (subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
+        `empirical`, and its 95 % interval `low` and `high`.
+    """
+    model, labels = run.model(), run.labels()
+    kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
+    names = [layer.name for layer in kinds]
+    found = {
+        name: np.full((len(SUBSETS), len(names)), np.nan)
+        for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
+    }
+    for i, subset in enumerate(SUBSETS):
+        if not labels.subset(subset).size:
+            continue
+        clouds = class_manifolds(
+            model, labels.subset(subset), classes=classes, points=points, names=kinds, pixels=False
+        )
+        for j, name in enumerate(names):
+            theory = mftma(clouds[name], n_t=n_t)
+            found["mean_field"][i, j], found["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
+            try:
+                counted = empirical_capacity(clouds[name], dichotomies=dichotomies, progress=False)
+            except ValueError:
+                continue  # the layer has too few features
+            found["empirical"][i, j], found["low"][i, j], found["high"][i, j] = counted[:3]
+    return xr.Dataset(
+        {name: (("subset", "layer"), values) for name, values in found.items()},
+        coords={"subset": list(SUBSETS), "layer": names},
+        attrs={"points": points, "dichotomies": dichotomies},
+    )

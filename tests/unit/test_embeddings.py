@@ -1,0 +1,52 @@
+"""Planes show the same examples everywhere, coloured as each subset labels them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from landscape_utils import RunSpec, embeddings, train
+from landscape_utils.embeddings import neighbour_accuracy, planes
+
+
+def test_neighbours_vote_and_the_example_itself_does_not() -> None:
+    random = np.random.default_rng(0)
+    apart = np.concatenate([random.normal(size=(20, 2)), 100 + random.normal(size=(15, 2)), [[50.0, 50.0]]])
+    label = np.array([0] * 20 + [2] * 15 + [-1])
+    assert neighbour_accuracy(apart, label) == (35, 35)
+    label[0] = 2  # an example among others of another class
+    assert neighbour_accuracy(apart, label) == (34, 35)
+
+
+def test_neighbours_agree_with_a_count_by_hand() -> None:
+    random = np.random.default_rng(1)
+    position, label = random.normal(size=(40, 2)), random.integers(0, 3, 40)
+    hits = 0
+    for i in range(40):
+        distance = np.linalg.norm(position - position[i], axis=1)
+        distance[i] = np.inf
+        votes = np.bincount(label[np.argsort(distance)[:10]], minlength=3)
+        hits += int(votes.argmax() == label[i])
+    assert neighbour_accuracy(position, label) == (hits, 40)
+
+
+@pytest.fixture
+def first_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the features' first two columns in UMAP's place, which takes seconds to compile."""
+    monkeypatch.setattr(embeddings, "plane", lambda features, seed: np.asarray(features)[:, :2])
+
+
+def test_permuted_and_restored_are_the_same_examples(first_columns: None) -> None:
+    kind: Mapping[str, object] = {"dataset": "glyphs10", "model": "fcn", "train_size": 80, "test_size": 40, "epochs": 1}
+    run = train(RunSpec(**kind, epsilon=0.5), progress=False)  # type: ignore[arg-type]
+    found = planes(run, ("initial", "final"), ["1"], count=30, shown=4)
+    assert found["position"].dims == ("epoch", "layer", "example", "axis")
+    label = found["label"]
+    assert set(np.unique(label)) == {-1, 0, 1, 2, 3}
+    shown = label >= 0
+    either = shown.sel(subset="permuted") | shown.sel(subset="restored")
+    assert bool((either + shown.sel(subset="unpermuted") + shown.sel(subset="test") == 1).all())  # each in one
+    both = shown.sel(subset="permuted") & shown.sel(subset="restored")
+    assert bool((label.sel(subset="permuted") != label.sel(subset="restored")).where(both, False).any())
+    assert found.attrs["classes"] == list("OQCG")
+    assert not np.array_equal(*found["position"].values)

@@ -1,0 +1,94 @@
+"""The manifolds of a run are those of its layers' activations, subset by subset, and are read back."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from landscape_utils import RunSpec, ball_capacity, class_manifolds, mftma, train
+from landscape_utils import manifold_study as study
+from landscape_utils.memorization import trained
+from landscape_utils.runs import Run
+
+KIND = {"dataset": "glyphs10", "model": "fcn", "train_size": 120, "test_size": 60, "epochs": 1, "augment": False}
+OPTIONS = {"depth": 3, "width": 16}
+SAMPLING = study.Sampling(classes=4, points=4, n_t=10)
+
+
+def spec(seed: int = 0, epsilon: float = 0.5) -> RunSpec:
+    return RunSpec(**KIND, model_options=OPTIONS, seed=seed, data_seed=seed, epsilon=epsilon)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run() -> Run:
+    return train(spec(), progress=False)
+
+
+def test_geometry_is_that_of_the_activations(run: Run) -> None:
+    found = study.geometry_of(run, "final", SAMPLING)
+    assert found["layer"].values.tolist() == ["pixels", "1", "3"]  # without the logits
+    assert found["depth"].values.tolist() == [0, 1, 2]
+    clouds = class_manifolds(run.model(), run.labels().subset("restored"), classes=4, points=4)["3"]
+    alone, one = mftma(clouds, n_t=10), found.sel(subset="restored", layer="3")
+    assert float(one["capacity"]) == pytest.approx(float(alone["capacity"]))
+    assert float(one["radius"]) == pytest.approx(float(alone["manifold_radius"].median()))
+    assert float(one["ball_capacity"]) == pytest.approx(ball_capacity(float(one["radius"]), float(one["dimension"])))
+    assert float(one["lower_bound"]) == pytest.approx(2 * 4 / sum(map(len, clouds.values())))
+    with torch.no_grad():
+        assert not torch.equal(clouds["O"], torch.zeros_like(clouds["O"]))
+
+
+def test_restored_and_permuted_examples_differ_in_the_labels_by_which_they_are_gathered(run: Run) -> None:
+    found = study.geometry_of(run, "final", SAMPLING, layers=["pixels"])["capacity"]
+    values = found.values.ravel()
+    assert len(np.unique(values)) == 4
+
+
+def test_what_was_measured_is_read_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = study.geometry_of(run, "final", SAMPLING)
+    monkeypatch.setattr(study, "geometry", None)
+    assert study.geometry_of(run, run.about["last"], SAMPLING).identical(first)
+    with pytest.raises(TypeError):  # another number of points is measured anew
+        study.geometry_of(run, "final", study.Sampling(4, 3, 10))
+
+
+def test_seeds_and_epochs_are_gathered() -> None:
+    runs = trained([spec(0), spec(1)], progress=False)
+    found = study.by_epoch(runs, SAMPLING, ("initial", "final"), progress=False)
+    assert found["capacity"].dims == ("seed", "epoch", "subset", "layer")
+    assert found.sel(seed=1, epoch="final", drop=True)["capacity"].equals(
+        study.geometry_of(runs[1], "final", SAMPLING)["capacity"]
+    )
+    pixels = found["capacity"].sel(layer="pixels")
+    xr.testing.assert_equal(pixels.sel(epoch="initial", drop=True), pixels.sel(epoch="final", drop=True))
+
+
+def test_shares_have_the_subsets_that_there_are(run: Run) -> None:
+    found = study.by_epsilon([run], [0.0, 1.0], SAMPLING, ["1", "3"], seeds=1)
+    assert found["epsilon"].values.tolist() == [0.0, 0.5, 1.0]
+    missing = found["capacity"].isnull().all(("seed", "layer"))
+    assert missing.sel(epsilon=0.0).values.tolist() == [False, True, True, False]
+    assert missing.sel(epsilon=1.0).values.tolist() == [True, False, False, False]
+    assert not missing.sel(epsilon=0.5).any()
+    assert found["train_accuracy"].shape == (3, 1)
+
+
+def test_the_first_the_middle_and_the_last_layer() -> None:
+    names = ["pixels", *"abcdefgh"]
+    assert study.three_layers(xr.Dataset(coords={"layer": names})) == ["a", "d", "h"]
+
+
+def test_capacity_is_counted_where_the_features_suffice(run: Run) -> None:
+    found = study.capacities(run, ["1", "3"], points=2, n_t=10, dichotomies=10, classes=8)
+    assert found["mean_field"].shape == (4, 2)
+    counted = found["empirical"]
+    assert counted.notnull().any()
+    assert bool((found["low"] <= counted).where(counted.notnull(), True).all())
+    few = study.capacities(run, ["3"], points=6, n_t=10, dichotomies=10)  # 60 points in 16 dimensions
+    assert few["empirical"].isnull().any()
+    assert few["mean_field"].notnull().all()
+
+
+def test_spheres_are_drawn_anew_for_each_seed() -> None:
+    specs = study.sphere_specs({"model": "fcn", "train_size": 200}, 0.5, 2)
+    assert [(s.dataset, s.seed, s.data_seed, s.epsilon) for s in specs] == [("spheres", i, i, 0.5) for i in range(2)]
