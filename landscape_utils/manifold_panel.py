@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from landscape_utils.labels import SUBSETS
 from landscape_utils.manifold_plots import LABELS, SUBSET_COLOURS, geometry_axes
-from landscape_utils.manifold_study import QUANTITIES, Sampling, geometry_of, places
+from landscape_utils.manifold_study import QUANTITIES, Sampling, geometry_of, labels_of, places
 from landscape_utils.plots import to_png
 from landscape_utils.runs import Run
 from landscape_utils.widgets import Panel
@@ -36,7 +36,7 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
     Returns:
         The panel; its controls are `layer`, `epoch`, `subset` and `quantity`.
     """
-    layers = places(run.model(), run.labels())
+    layers = places(run.model(), labels_of(run))
     named = {f"{place.depth}: {place.name}": place.name for place in layers}
     ends = sorted({0, run.best_epoch, run.epochs[-1]})
     spread = np.linspace(0, len(run.epochs) - 1, min(ALONG, len(run.epochs))).round().astype(int)

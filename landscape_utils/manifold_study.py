@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +123,6 @@ def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr
         epoch: whose weights are kept.
         sampling, chosen: as for `geometry`.
     """
-    labels = run.labels()
     number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
     key = {"format": FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
     which = store.shelf("geometry", store.digest(key))
@@ -130,9 +130,15 @@ def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr
         found = which.get_dataset("geometry")
         if found is None:
             model = run.model(epoch).to(default_device())
-            found = geometry(model, labels, sampling, seed=run.spec.seed, **chosen)
+            found = geometry(model, labels_of(run), sampling, seed=run.spec.seed, **chosen)
             which.put_dataset("geometry", found)
     return found
+
+
+@lru_cache(maxsize=2)
+def labels_of(run: Run) -> PermutedLabels:
+    """Give a run's data; those of the last two runs are kept, for drawing or reading them takes a second."""
+    return run.labels()
 
 
 def by_epoch(
@@ -182,15 +188,17 @@ def by_epsilon(
     return xr.concat(rows, "epsilon")
 
 
-def sphere_specs(settings: Mapping[str, Any], epsilon: float, seeds: int) -> list[RunSpec]:
+def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, size: int) -> list[RunSpec]:
     """Specify the trainings on spheres (geometry of memorization, A.5); each seed draws its own.
 
     Args:
         settings: fields of `RunSpec`.
         epsilon: share of permuted labels.
         seeds: how many.
+        size: training examples.
     """
-    common: dict[str, Any] = {"dataset": "spheres", "recipe": "memorize", "epsilon": epsilon, **settings}
+    common: dict[str, Any] = {"dataset": "spheres", "recipe": "memorize", "train_size": size, "epsilon": epsilon}
+    common |= settings
     return [RunSpec(**common, seed=seed, data_seed=seed) for seed in range(seeds)]
 
 
@@ -216,7 +224,7 @@ def capacities(
         Dataset over (subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
         `empirical`, and its 95 % interval `low` and `high`.
     """
-    model, labels = run.model(), run.labels()
+    model, labels = run.model(), labels_of(run)
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]
     found = {

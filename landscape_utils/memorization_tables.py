@@ -62,7 +62,8 @@ _MANIFOLDS: dict[str, Any] = {
     "counted": {"points": 20, "n_t": 200, "dichotomies": 100},
     "plane_images": 1000,
     "sphere_seeds": 3,
-    "spheres": {"model": "feedforward", "train_size": 10_000, "test_size": 5000, "epochs": 1000},
+    "sphere_size": 10_000,
+    "spheres": {"model": "feedforward", "test_size": 5000, "epochs": 1000},
     "sphere_sampling": {"classes": 100, "points": 50, "n_t": 200},
 }
 
@@ -78,10 +79,10 @@ _OWN: dict[str, dict[str, dict[str, Any]]] = {
             "counted": {"points": 15, "n_t": 100, "dichotomies": 30},
             "plane_images": 300,
             "sphere_seeds": 3,
+            "sphere_size": 10_000,
             "spheres": {
                 "model": "fcn",
                 "model_options": {"depth": 6, "width": 256, "init_scale": None},
-                "train_size": 10_000,
                 "test_size": 2500,
                 "lr": 0.001,
                 "batch_size": 500,

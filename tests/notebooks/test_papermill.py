@@ -51,6 +51,11 @@ FLAT = tuple(
     for word in ("-p", value)
 )
 SPECTRAL = ("-p", "checkpoints=1", "-p", "images=50", "-p", "points=7", "-p", "fine_points=5")
+TANGLED = tuple(
+    word
+    for value in ("seeds=0", "examples=5", "shares=0,1", "plane_images=40", "sphere_seeds=1", "sphere_size=2000")
+    for word in ("-p", value)
+)
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
@@ -81,6 +86,11 @@ PARTS = {
         ("-p", "architectures=fcn,vgg11", *FAST[2:], *FLAT),
         {"two-curves", "prediction", "biases", "scale-and-depth", "course", "bias-by-order", "order", "hardness"},
         {f"BP-{i}" for i in range(1, 9)},
+    ),
+    "06_mftma": (
+        (*FAST[2:], *TANGLED),
+        {"course", "geometry-vgg11", "shares", "capacities", "planes-last", "planes-middle", "spheres"},
+        {f"MG-{i}" for i in (*range(1, 7), 13, 14, 15, 16)},
     ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),

@@ -90,5 +90,6 @@ def test_capacity_is_counted_where_the_features_suffice(run: Run) -> None:
 
 
 def test_spheres_are_drawn_anew_for_each_seed() -> None:
-    specs = study.sphere_specs({"model": "fcn", "train_size": 200}, 0.5, 2)
+    specs = study.sphere_specs({"model": "fcn"}, 0.5, seeds=2, size=200)
+    assert {s.train_size for s in specs} == {200}
     assert [(s.dataset, s.seed, s.data_seed, s.epsilon) for s in specs] == [("spheres", i, i, 0.5) for i in range(2)]
