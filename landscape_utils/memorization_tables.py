@@ -13,6 +13,7 @@ _MEMORIZED: dict[str, dict[str, Any]] = {
         "difficulty": 0.6,
         "train_size": 3000,
         "test_size": 1000,
+        "belonging": ("difficulty", "train_size", "test_size"),  # to these letters
         "architectures": ["vgg11"],
         "overrides": {"vgg11": {"model_options": {"width": 0.125}, "lr": 0.001, "batch_size": 128}},
         "recipes": ["memorize"],

@@ -179,8 +179,9 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
         if name not in known:
             raise unknown(f"parameter of {notebook}", name, [*known, *own])
     chosen = {**table, **given, "own": own}
-    if chosen["dataset"] != table["dataset"] and "difficulty" not in given:
-        chosen.pop("difficulty", None)  # it belongs to the profile's own drawn letters
+    belonging = chosen.pop("belonging", ("difficulty",))
+    if chosen["dataset"] != table["dataset"]:  # some numbers belong to the profile's own data
+        chosen = {name: value for name, value in chosen.items() if name in given or name not in belonging}
     for name in ("architectures", "recipes", "seeds"):
         if not chosen[name] or len(set(chosen[name])) < len(chosen[name]):
             raise ValueError(f"{name} is {chosen[name]}; give one at least, and each once")

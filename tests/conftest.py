@@ -64,7 +64,13 @@ def _close_figures() -> Iterator[None]:
 
 
 REAL = Path(os.environ["LANDSCAPE_DATA"]) if os.environ.get("LANDSCAPE_DATA") else None
-needs_cifar10 = pytest.mark.skipif(
-    REAL is None or not (REAL / "cifar10.npz").exists(),
-    reason="real CIFAR-10 is not here: set LANDSCAPE_DATA to a folder that holds cifar10.npz",
-)
+
+
+def _needs(name: str, title: str) -> pytest.MarkDecorator:
+    missing = REAL is None or not (REAL / f"{name}.npz").exists()
+    reason = f"real {title} is not here: set LANDSCAPE_DATA to a folder that holds {name}.npz"
+    return pytest.mark.skipif(missing, reason=reason)
+
+
+needs_cifar10 = _needs("cifar10", "CIFAR-10")
+needs_cifar100 = _needs("cifar100", "CIFAR-100")

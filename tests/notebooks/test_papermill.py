@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import xarray as xr
 
-from tests.conftest import REAL, needs_cifar10
+from tests.conftest import REAL, needs_cifar10, needs_cifar100
 
 ROOT = Path(__file__).parents[2]
 FAST = ("-p", "architectures=mlp,vgg11", "-p", "epochs=2", "-p", "train_size=600", "-p", "test_size=300")
@@ -194,3 +194,21 @@ def test_real_mnist_and_cifar10_have_verdicts_on_the_plateau(
     assert {"BP-1", "BP-4", "BP-5", "BP-6"} <= set(verdicts(tmp_path, "05_bias_plateau"))
     with xr.open_dataset(tmp_path / "05_bias_plateau-two-curves.nc", engine="h5netcdf") as numbers:
         assert {str(line).split(",")[0] for line in numbers["line"].values} == {"fcn on mnist", "vgg11 on cifar10"}
+
+
+@needs_cifar100
+def test_real_cifar100_has_the_manifolds_of_a_hundred_classes(
+    tmp_path: Path, notebook_environment: dict[str, str]
+) -> None:
+    """A hundred classes, fifty test images of each, at their smallest: one seed, two epochs."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    real = ("dataset=cifar100", "architectures=fcn", "epochs=2", "seeds=0", "n_t=20", "shares=0.5", "plane_images=40")
+    words = (*real, "sphere_seeds=1", "sphere_size=1000")
+    given = tuple(word for value in words for word in ("-p", value))
+    result = landscape("run", "06_mftma", *given, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    with xr.open_dataset(tmp_path / "06_mftma-geometry-fcn.nc", engine="h5netcdf") as numbers:
+        test = numbers.sel(subset="test").load()
+    assert float(test["lower_bound"].max()) == pytest.approx(2 / 50)
+    assert bool((test["capacity"] > 0.03).all())
+    assert int(test["rank"].max()) <= 98

@@ -107,6 +107,13 @@ def test_other_data_leave_the_profiles_difficulty_behind() -> None:
     assert profiles.settle("02_ego_flatness", dataset="glyphs100", difficulty=0.3).difficulty == 0.3
 
 
+def test_other_data_are_taken_whole_where_the_sizes_belong_to_the_profiles_own() -> None:
+    own, other = (profiles.settle("06_mftma", dataset=name) for name in ("glyphs10", "spheres"))
+    assert (own.train_size, own.test_size) == (3000, 1000)
+    assert (other.train_size, other.test_size, other.difficulty) == (None, None, None)
+    assert profiles.settle("06_mftma", dataset="spheres", test_size=7).test_size == 7
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
