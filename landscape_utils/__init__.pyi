@@ -8,6 +8,7 @@ from .directions import Directions
 from .ego import class_gradients, ego_surface
 from .evaluate import curve, refine, surface
 from .flatness import flat_area
+from .gradients import gradient_split
 from .hessian import hessian_density, hessian_eigenpairs
 from .inference import outcomes
 from .interference import (
@@ -65,6 +66,7 @@ __all__ = [
     "flat_area",
     "flatten",
     "gaussian_direction",
+    "gradient_split",
     "hessian_density",
     "hessian_eigenpairs",
     "hessian_trace",
