@@ -24,7 +24,7 @@ from landscape_utils.training import default_device
 FORMAT = 1  # raise it when the same is measured differently: kept results are then not reused
 END = "end"
 ENDS: dict[str, Epoch] = {"0": "initial", END: "final"}
-CHECKED = 100  # examples on which the parts are added up
+CHECKED = 60  # examples on which the parts are added up
 COMPARED = ("unpermuted", "permuted")
 
 NDArrayF = NDArray[np.float64]
@@ -47,7 +47,8 @@ class Training:
         """Load the examples with the labels they were trained with, and the masks of their subsets."""
         labels = self.run.labels()
         train = labels.dataset.train
-        chosen = torch.randperm(train.size, generator=torch.Generator().manual_seed(0))[: self.images].sort().values
+        # Not torch's generator: from the same seed it would choose the very examples whose labels were permuted.
+        chosen = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(train.size)[: self.images]))
         permuted = labels.permuted[chosen]
         subsets = {"all": torch.ones_like(permuted), "unpermuted": ~permuted, "permuted": permuted}
         return Labelled(train.inputs[chosen], train.targets[chosen], train.classes), subsets
@@ -57,7 +58,7 @@ class Training:
         return self._kept(epoch, "split", lambda model: gradient_split(model, *self.examples))
 
     def identity(self, epoch: Epoch) -> xr.Dataset:
-        """Give the relative differences of `gradient_identity.deviations`, in float64 on a hundred of the examples."""
+        """Give the relative differences of `gradient_identity.deviations`, in float64 on some of the examples."""
 
         def compute(model: nn.Module) -> xr.Dataset:
             (inputs, targets), subsets = self.examples

@@ -59,7 +59,7 @@ _OWN: dict[str, dict[str, dict[str, Any]]] = {
     "06_mftma": {profile: {} for profile in _MEMORIZED},
     "07_rewinding": {profile: {} for profile in _MEMORIZED},
     "10_gradient_split": {
-        # at_epochs: None for all that are kept. Images: None for all; 20,000 of Tiny ImageNet's fit into memory ten times.
+        # None: all epochs that are kept, all images. Ten seeds' images are in memory at once.
         "quick": {"at_epochs": [0, 1, 2, 4, 7], "images": None, "chunk": 25},
         "standard": {"at_epochs": None, "images": 10_000, "chunk": 100},
         "paper": {"at_epochs": None, "images": None, "chunk": 100},

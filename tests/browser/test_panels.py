@@ -31,6 +31,7 @@ PANELS = [
     ("04_gmi_mli_wpeak", {**FAST, **EARLY, "draws": "1"}, -1, -60),
     ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
+    ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200"}, -1, 120),
 ]
 
 pytestmark = [

@@ -51,7 +51,7 @@ def test_the_effect_is_the_larger_share_with_its_interval():
     low, high = got.interval
     assert low < 0.8 < high
     assert high - low == pytest.approx(2 * 4.3027 * 0.04 / np.sqrt(3), rel=1e-3)
-    assert "a random network" in got.reason
+    assert "at the initialisation itself" in got.reason
     assert verdicts.permuted_examples_are_ignored(course((0.8, 0.7, 0.3, 0.9))).reason == ""
 
 

@@ -39,6 +39,14 @@ def test_the_examples_are_those_trained_on_and_their_subsets(trainings):
     assert torch.equal(parts["permuted"], labels.permuted[rows])
 
 
+@pytest.mark.parametrize("data_seed", [0, 1])
+def test_a_part_of_the_examples_has_both_kinds(small_npz, data_seed):
+    how = {"epsilon": 0.5, "data_seed": data_seed, "epochs": 1, "model_options": {"width": 2}}
+    spec = RunSpec(dataset=str(small_npz), model="mlp", recipe="memorize", **how)
+    subsets = study.Training(trained([spec], progress=False)[0], 30).examples[1]
+    assert 8 <= int(subsets["permuted"].sum()) <= 22
+
+
 def test_the_course_holds_each_checkpoints_split_and_each_runs_own_end(trainings):
     course = study.course(trainings, [0, 1], progress=False)
     assert course["epoch"].values.tolist() == ["0", "1", "end"]
