@@ -9,6 +9,7 @@ from .ego import class_gradients, ego_surface
 from .evaluate import curve, refine, surface
 from .features import activations, class_manifolds
 from .flatness import flat_area
+from .gradients import gradient_split
 from .hessian import hessian_density, hessian_eigenpairs
 from .inference import outcomes
 from .interference import (
@@ -68,6 +69,7 @@ __all__ = [
     "flat_area",
     "flatten",
     "gaussian_direction",
+    "gradient_split",
     "hessian_density",
     "hessian_eigenpairs",
     "hessian_trace",

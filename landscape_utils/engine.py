@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from landscape_utils import store
@@ -98,7 +99,7 @@ class Engine:
         """Evaluate the model at a point: one pass over the data, and one before it to update BatchNorm."""
         self._place(coordinates)
         if self._norms:
-            self._update_norms()
+            update_statistics(self._norms, self._forward, len(self._targets))
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)
         logits = self._logits.float() if self._half else self._logits
@@ -128,16 +129,6 @@ class Engine:
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self._model(self._inputs[part])
         return logits
-
-    def _update_norms(self) -> None:
-        """Average the batches' means and variances over one pass, as `torch.optim.swa_utils.update_bn` does."""
-        for module in self._norms:
-            module.reset_running_stats()
-            module.train()
-        for part in torch.arange(len(self._targets)).tensor_split(-(-len(self._targets) // NORM_BATCH)):
-            self._forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
-        for module in self._norms:
-            module.eval()
 
     def _measured_batch(self, model: nn.Module) -> int:
         """Look up the best batch size for this model on this device, or measure it once."""
@@ -171,6 +162,23 @@ class Engine:
         except torch.OutOfMemoryError:
             return torch.inf
         return (time.perf_counter() - begun) / examples
+
+
+def update_statistics(norms: Sequence[_BatchNorm], forward: Callable[[slice], object], size: int) -> None:
+    """Average the batches' means and variances over one pass, as `torch.optim.swa_utils.update_bn` does.
+
+    Args:
+        norms: as `averaging_statistics` gives them.
+        forward: runs the network on a slice of the examples, which are in random order.
+        size: how many examples there are.
+    """
+    for module in norms:
+        module.reset_running_stats()
+        module.train()
+    for part in torch.arange(size).tensor_split(-(-size // NORM_BATCH)):
+        forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
+    for module in norms:
+        module.eval()
 
 
 def _slices(size: int, batch: int) -> Iterator[slice]:

@@ -96,7 +96,13 @@ _OWN: dict[str, dict[str, dict[str, Any]]] = {
         "paper-tiny-imagenet": {**_MANIFOLDS, "share_seeds": 10},
     },
     "07_rewinding": {profile: {} for profile in _MEMORIZED},
-    "10_gradient_split": {profile: {} for profile in _MEMORIZED},
+    "10_gradient_split": {
+        # None: all epochs that are kept, all images. Ten seeds' images are in memory at once.
+        "quick": {"at_epochs": [0, 1, 2, 4, 7], "images": None, "chunk": 25},
+        "standard": {"at_epochs": None, "images": 10_000, "chunk": 100},
+        "paper": {"at_epochs": None, "images": None, "chunk": 100},
+        "paper-tiny-imagenet": {"at_epochs": None, "images": 20_000, "chunk": 200},
+    },
 }
 
 MEMORIZATION: dict[str, dict[str, dict[str, Any]]] = {

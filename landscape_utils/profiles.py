@@ -219,6 +219,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "classes": (lambda v: v >= 2, "at least 2 manifolds are needed"),
     "shares": (lambda v: v and all(0 <= share <= 1 for share in v), "give shares between 0 and 1"),
     "draws": (lambda v: v >= 1, "it must be at least 1"),
+    "at_epochs": (lambda v: min(v, default=-1) >= 0, "name one epoch at least; they count from 0"),
+    "chunk": (lambda v: v >= 1, "it must be at least 1"),
     "depths": (_depths, "give two depths or more, from 2 layers on, the shallowest first"),
     "powers": (lambda v: max(v, default=0) >= 3, "the theorem speaks of r >= 3; give one such r at least"),
     "others": (lambda v: all(p.count(" on ") == 1 for p in v), "write each network as architecture on dataset"),

@@ -97,6 +97,11 @@ PARTS = {
         {"spectra", "noise", "pieces", "eigenvectors", "closer", "mixed"},
         {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
+    "10_gradient_split": (
+        ("-p", "architectures=mlp", *FAST[2:], "-p", "seeds=0", "-p", "images=400"),
+        {"norms", "ratios", "shares", "scaling"},
+        {"MG-10", "MG-11", "MG-12"},
+    ),
 }
 
 

@@ -39,6 +39,12 @@ def test_networks_from_a_library_are_fine_tuned_on_birds(notebook: str) -> None:
         profiles.settle(notebook, profile="paper-finetuned", dataset="glyphs10")
 
 
+@pytest.mark.parametrize(("own", "message"), [({"at_epochs": [-1]}, "count from 0"), ({"chunk": 0}, "chunk is 0")])
+def test_epochs_and_chunks_of_examples_are_checked(own: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        profiles.settle("10_gradient_split", **own)
+
+
 @pytest.mark.parametrize("depths", [[4], [1, 4], [8, 4]])
 def test_depths_go_from_the_shallowest_on(depths: list[int]) -> None:
     with pytest.raises(ValueError, match="the shallowest first"):
