@@ -7,9 +7,9 @@ network, and centres of which little is left make radii of 4 beside radii of 1. 
 descent and the dimension had none, with either rank; what memorization adds to the dimension was seen there first.
 
 **Turning points.** A curve over widths has a double descent if it falls to a dip, rises to a peak, and falls to the
-last width. Dip and peak are those widths for which the smallest of the three changes is largest. They are chosen for
-each seed on the mean of the *other* seeds, and the changes are then taken from the seed itself: a peak that is only the
-luckiest of many widths does not count.
+last width. The peak is the width that stands highest above both the lowest one before it, the dip, and the last one:
+the smaller of the two heights counts. For each seed they are chosen on the mean of the *other* seeds, and the changes
+are then taken from the seed itself: a peak that is only the luckiest of many widths does not count.
 
 Intervals are Student's 95 % over seeds.
 """
@@ -90,9 +90,9 @@ def held_out_changes(curves: NDArrayF) -> NDArrayF:
 
 
 def turning_points(curve: NDArrayF) -> tuple[int, int]:
-    """Find the dip and the peak for which the smallest of fall, rise and second fall is largest."""
+    """Find the dip and the peak for which the smaller one of rise and second fall is largest; the lowest such dip."""
     pairs = combinations(range(len(curve) - 1), 2)
-    return max(pairs, key=lambda pair: min(_changes(curve, *pair)))
+    return max(pairs, key=lambda pair: (min(_changes(curve, *pair)[1:]), -curve[pair[0]]))
 
 
 def _changes(curve: NDArrayF, dip: int, peak: int) -> tuple[float, float, float]:
