@@ -47,9 +47,9 @@ def double_descent_panel(family: Family, widths: Sequence[float], *, noises: Seq
         for part in _rounds(noisy, widths, found, tick, how):
             course = courses({w: found[w][0] for w in part})
             table = xr.concat([found[w][1] for w in part], dim="width")
-            yield to_png(_picture(course, table, time, width, family.unit))
+            yield to_png(_picture(course, table, noise, time, width, family.unit))
 
-    stops = family.looks[:: max(1, len(family.looks) // 2000)]
+    stops = family.looks
     logarithmic = np.unique(np.geomspace(1, len(stops), STOPS).round().astype(int)) - 1
     controls: dict[str, Any] = {
         "noise": ipywidgets.Dropdown(
@@ -89,7 +89,7 @@ def _rounds(
             yield [width for width in widths if width in found]
 
 
-def _picture(course: xr.Dataset, table: xr.Dataset, time: int, width: float, unit: str) -> Figure:
+def _picture(course: xr.Dataset, table: xr.Dataset, noise: float, time: int, width: float, unit: str) -> Figure:
     """Draw accuracy over width at one time, one width's course, and the dimension over width."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     by_width, by_time, geometry = figure.subplots(1, 3)
@@ -98,8 +98,8 @@ def _picture(course: xr.Dataset, table: xr.Dataset, time: int, width: float, uni
     _accuracies(now, now["width"].values, ax=by_width)
     best = table["test_accuracy"].sel(moment="best").mean("seed")
     by_width.plot(best["width"], best, color=MOMENT_COLOURS["best"], lw=1, ls="--", label=f"test, {TIMES['best']}")
-    by_width.set_title(f"after {time:,} {unit}s", fontsize=10)
-    near = mean.sel(width=width) if width in mean["width"] else mean.sel(width=width, method="nearest")
+    by_width.set_title(f"{noise:.0%} redrawn, after {time:,} {unit}s", fontsize=10)
+    near = mean.sel(width=width, method="nearest")  # while others are still to come
     _accuracies(near.isel(step=slice(1, None)), near["step"].values[1:], ax=by_time)
     by_time.set(xscale="log", xlabel=f"{unit}s")
     by_time.set_title(f"width {float(near['width']):g}", fontsize=10)
@@ -107,7 +107,7 @@ def _picture(course: xr.Dataset, table: xr.Dataset, time: int, width: float, uni
     for moment in MOMENTS:
         values = table["dimension"].sel(moment=moment).mean("seed")
         geometry.plot(values["width"], values, color=MOMENT_COLOURS[moment], marker="o", ms=3, label=TIMES[moment])
-    geometry.set_title(LABELS["dimension"], fontsize=10)
+    geometry.set_title(f"{LABELS['dimension']}, {table.sizes['seed']} seeds", fontsize=10)
     for ax in (by_width, geometry):
         width_axis(ax, course["width"].values.tolist())
         ax.axvline(width, color="black", lw=1)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import PercentFormatter
 
 from landscape_utils.double_descent import MOMENTS
 from landscape_utils.double_descent_study import LABELS, threshold
@@ -78,9 +78,6 @@ def geometry_by_width(table: xr.Dataset) -> Figure:
         ax.set(ylabel=label)
     for ax in axes[1]:
         width_axis(ax, table["width"].values.tolist())
-    axes[0, 1].set_yscale("log")  # in two or three dimensions radii scatter widely
-    axes[0, 1].yaxis.set_major_formatter(ScalarFormatter())
-    axes[0, 1].yaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].legend(fontsize=8, frameon=False)
     return figure
 

@@ -68,3 +68,7 @@ needs_cifar10 = pytest.mark.skipif(
     REAL is None or not (REAL / "cifar10.npz").exists(),
     reason="real CIFAR-10 is not here: set LANDSCAPE_DATA to a folder that holds cifar10.npz",
 )
+needs_mnist = pytest.mark.skipif(
+    REAL is None or not (REAL / "mnist.npz").exists(),
+    reason="real MNIST is not here: set LANDSCAPE_DATA to a folder that holds mnist.npz",
+)

@@ -23,6 +23,7 @@ FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_si
 COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
 EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
 BRIEF = {"epochs": "2", "seeds": "[0]", "simple_seeds": "1", "images": "30", "depths": "[2, 4]", "test_size": "200"}
+BY_WIDTH = {"widths": "[2, 4, 8, 16]", "epochs": "60", "seeds": "[0, 1]", "n_t": "10"}
 # The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
 PANELS = [
     ("01_cctm", FAST, -1, 90),
@@ -30,6 +31,7 @@ PANELS = [
     ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
     ("04_gmi_mli_wpeak", {**FAST, **EARLY, "draws": "1"}, -1, -60),
     ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
+    ("08_double_descent", BY_WIDTH, -1, -60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
 ]
 

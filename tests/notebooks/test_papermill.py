@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import xarray as xr
 
-from tests.conftest import REAL, needs_cifar10
+from tests.conftest import REAL, needs_cifar10, needs_mnist
 
 ROOT = Path(__file__).parents[2]
 FAST = ("-p", "architectures=mlp,vgg11", "-p", "epochs=2", "-p", "train_size=600", "-p", "test_size=300")
@@ -81,6 +81,11 @@ PARTS = {
         ("-p", "architectures=fcn,vgg11", *FAST[2:], *FLAT),
         {"two-curves", "prediction", "biases", "scale-and-depth", "course", "bias-by-order", "order", "hardness"},
         {f"BP-{i}" for i in range(1, 9)},
+    ),
+    "08_double_descent": (
+        ("-p", "widths=2,4,8,16", "-p", "epochs=60", "-p", "seeds=0,1", "-p", "n_t=10"),
+        {"accuracies", "time-and-width", "geometry", "memorization-adds"},
+        {"MG-9"},
     ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),
@@ -184,3 +189,21 @@ def test_real_mnist_and_cifar10_have_verdicts_on_the_plateau(
     assert {"BP-1", "BP-4", "BP-5", "BP-6"} <= set(verdicts(tmp_path, "05_bias_plateau"))
     with xr.open_dataset(tmp_path / "05_bias_plateau-two-curves.nc", engine="h5netcdf") as numbers:
         assert {str(line).split(",")[0] for line in numbers["line"].values} == {"fcn on mnist", "vgg11 on cifar10"}
+
+
+@needs_mnist
+@pytest.mark.parametrize(
+    "words",
+    [("epochs=100", "widths=2,4,8,16"), ("epochs=1", "widths=0.125,0.25", "architectures=resnet8")],
+    ids=["at once", "one by one"],
+)
+def test_real_mnist_by_width(words: tuple[str, ...], tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    """Both ways to train many widths on real images, at their smallest."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    small = ("dataset=mnist", "train_size=200", "test_size=300", "examples=20", "n_t=10", "seeds=0,1", *words)
+    parameters = [part for word in small for part in ("-p", word)]
+    result = landscape("run", "08_double_descent", *parameters, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    with xr.open_dataset(tmp_path / "08_double_descent-geometry.nc", engine="h5netcdf") as numbers:
+        assert bool((numbers["dimension"] > 0).all())
+        assert bool((numbers["parameters"].diff("width") > 0).all())
