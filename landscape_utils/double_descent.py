@@ -28,6 +28,7 @@ from landscape_utils.training import default_device
 
 EVERY = 10  # steps between two looks: a wide network is at its best for a few dozen steps only
 FORMAT = 1  # raise it when the same settings train differently: what is kept is then not reused
+BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam
 MEASURED = ("train_accuracy", "test_accuracy", "test_loss")
 
 Moment = Literal["best", "final"]
@@ -150,7 +151,7 @@ def _task(train: Pair, test: Pair) -> Task:
     (x, y), (test_x, test_y) = train, test
     names = train.classes if isinstance(train, Labelled) else None
     classes = len(names) if names else 1 + int(max(y.max(), test_y.max()))
-    return Task(x.flatten(1), y, test_x.flatten(1), test_y, classes)
+    return Task(x.flatten(1), y.long(), test_x.flatten(1), test_y.long(), classes)
 
 
 def _fit(
@@ -217,22 +218,20 @@ def descend(
 
 
 class Adam:
-    """Kingma and Ba's Adam on one tensor, as torch's: importing torch's own costs as much as training five widths."""
+    """Kingma and Ba's Adam on one tensor, as torch's: importing torch's own takes as long as five narrow widths."""
 
-    def __init__(
-        self, weights: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
-    ) -> None:
+    def __init__(self, weights: Tensor, lr: float) -> None:
         """Begin at `weights`, which each step moves in place."""
-        self.weights, self.lr, self.betas, self.eps = weights, lr, betas, eps
-        self.steps, self.mean, self.square = 0, torch.zeros_like(weights), torch.zeros_like(weights)
+        self.weights, self.lr, self.steps = weights, lr, 0
+        self.mean, self.square = torch.zeros_like(weights), torch.zeros_like(weights)
 
     def step(self, gradient: Tensor) -> None:
         """Move by lr m / (sqrt(v) + eps), m and v the running means of gradient and square, less their bias."""
         self.steps += 1
-        first, second = self.betas
+        first, second = BETAS
         self.mean.lerp_(gradient, 1 - first)
         self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        scale = (self.square / (1 - second**self.steps)).sqrt_().add_(self.eps)
+        scale = (self.square / (1 - second**self.steps)).sqrt_().add_(EPS)
         self.weights.addcdiv_(self.mean, scale, value=-self.lr / (1 - first**self.steps))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ipywidgets
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.double_descent import MOMENTS
+from landscape_utils.double_descent import MOMENTS, Tick
 from landscape_utils.double_descent_plots import MOMENT_COLOURS, TIMES, width_axis
 from landscape_utils.double_descent_study import LABELS, Family, courses, measure
 from landscape_utils.plots import COLOURS, to_png
@@ -22,7 +22,6 @@ SEEDS = 2
 STOPS = 24  # of the slider of training time
 ROUNDS = (4, 2, 1)  # every so many widths are trained first
 
-Tick = Callable[[int, int], None]
 Measured = dict[float, tuple[xr.Dataset, xr.Dataset]]  # course and table, by width
 
 
