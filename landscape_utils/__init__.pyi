@@ -5,6 +5,7 @@ from .curves import name_curve, stationary_points
 from .dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from .data import Dataset, Labelled, load_dataset
 from .directions import Directions
+from .double_descent import train_width
 from .ego import class_gradients, ego_surface
 from .evaluate import curve, refine, surface
 from .features import activations, class_manifolds
@@ -97,5 +98,6 @@ __all__ = [
     "symmetry",
     "top_cells",
     "train",
+    "train_width",
     "trajectory_plane",
 ]

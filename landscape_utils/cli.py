@@ -28,6 +28,7 @@ KINDS = {  # shelves, and what lies on them
     "points": "landscapes",
     "spectra": "spectra",
     "mined": "mined directions",
+    "widths": "widths of double descent",
     "batch-sizes": "batch sizes",
 }
 

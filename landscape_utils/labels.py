@@ -60,19 +60,34 @@ def permute_labels(dataset: Dataset, epsilon: float, *, seed: int = 0) -> Permut
     Raises:
         ValueError: epsilon lies outside [0, 1].
     """
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon is {epsilon}; the share of permuted labels must lie in [0, 1]")
-    generator = torch.Generator().manual_seed(seed)
     original = dataset.train.targets
-    count = round(epsilon * len(original))
-    chosen = torch.randperm(len(original), generator=generator)[:count]
-    redrawn = torch.randint(0, len(dataset.classes), (count,), generator=generator)
-    permuted = torch.zeros(len(original), dtype=torch.bool)
-    permuted[chosen] = True
-    targets = original.clone()
-    targets[chosen] = redrawn.to(targets)
+    targets, permuted = redraw(original, len(dataset.classes), epsilon, seed=seed)
     train = replace(dataset.train, targets=targets)
     # Other labels are other data: runs on them are filed apart.
     fingerprint = hashlib.sha256(dataset.fingerprint.encode() + targets.cpu().numpy().tobytes()).hexdigest()
     redrawn_set = replace(dataset, train=train, fingerprint=fingerprint)
     return PermutedLabels(redrawn_set, original, permuted)
+
+
+def redraw(targets: Tensor, classes: int, epsilon: float, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draw a share epsilon of labels anew; give all labels, and which of them were redrawn, shape (N,), bool.
+
+    Args:
+        targets: shape (N,).
+        classes: C.
+        epsilon, seed: as for `permute_labels`.
+
+    Raises:
+        ValueError: epsilon lies outside [0, 1].
+    """
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon is {epsilon}; the share of permuted labels must lie in [0, 1]")
+    generator = torch.Generator().manual_seed(seed)
+    count = round(epsilon * len(targets))
+    chosen = torch.randperm(len(targets), generator=generator)[:count]
+    drawn = torch.randint(0, classes, (count,), generator=generator)
+    permuted = torch.zeros(len(targets), dtype=torch.bool)
+    permuted[chosen] = True
+    redrawn = targets.clone()
+    redrawn[chosen] = drawn.to(targets)
+    return redrawn, permuted

@@ -68,7 +68,61 @@ _MANIFOLDS: dict[str, Any] = {
     "sphere_sampling": {"classes": 100, "points": 50, "n_t": 200},
 }
 
-# Each notebook's own numbers.
+# 08 trains its own: widths are units of the hidden layer (mlp), or factors of ResNet18's channels.
+_WIDTHS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "dataset": "digits",
+        "train_size": 800,
+        "architectures": ["mlp"],
+        "overrides": {"mlp": {"lr": 0.003}},
+        "recipes": ["memorize"],
+        "epsilon": 0.2,
+        "epochs": 2000,
+        "seeds": [0, 1, 2, 3, 4],
+        "own": {
+            "widths": [2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512],
+            "examples": 49,
+            "n_t": 100,
+            "rank": 0,
+            "noises": [0.0, 0.1, 0.2, 0.4],
+        },
+    },
+    "standard": {
+        "dataset": "cifar100",
+        "architectures": ["resnet18"],
+        "overrides": {"resnet18": {"lr": 0.001, "batch_size": 256}},
+        "recipes": ["memorize"],
+        "epsilon": 0.1,
+        "epochs": 60,
+        "seeds": [0, 1, 2],
+        "precision": "bf16",
+        "own": {
+            "widths": [n / 64 for n in (2, 4, 6, 8, 12, 16, 32, 64)],
+            "examples": 50,
+            "n_t": 200,
+            "rank": None,
+            "noises": [0.1],
+        },
+    },
+    # Network, data and noise are the paper's; it leaves the widths open, and the recipe is that of its other networks.
+    "paper": {
+        "dataset": "cifar100",
+        "architectures": ["resnet18"],
+        "recipes": ["memorize"],
+        "epsilon": 0.1,
+        "epochs": 1000,
+        "seeds": list(range(10)),
+        "own": {
+            "widths": [n / 64 for n in (1, 2, 4, 6, 8, 10, 12, 16, 24, 32, 48, 64)],
+            "examples": 50,
+            "n_t": 200,
+            "rank": None,
+            "noises": [0.1],
+        },
+    },
+}
+
+# Each other notebook's own numbers.
 _OWN: dict[str, dict[str, dict[str, Any]]] = {
     "06_mftma": {
         "quick": {
@@ -109,3 +163,4 @@ MEMORIZATION: dict[str, dict[str, dict[str, Any]]] = {
     notebook: {profile: {**_MEMORIZED[profile], "own": own} for profile, own in profiles.items()}
     for notebook, profiles in _OWN.items()
 }
+MEMORIZATION["08_double_descent"] = _WIDTHS

@@ -209,6 +209,10 @@ def _depths(value: Sequence[int]) -> bool:
     return len(value) > 1 and min(value) > 1 and list(value) == sorted(set(value))
 
 
+def _widths(value: Sequence[float]) -> bool:
+    return len(value) > 1 and min(value) > 0 and list(value) == sorted(set(value))
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sigma": (lambda v: v > 0, "it must be above 0"),
     "reach": (lambda v: v > 0, "it must be above 0"),
@@ -222,6 +226,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "at_epochs": (lambda v: min(v, default=-1) >= 0, "name one epoch at least; they count from 0"),
     "chunk": (lambda v: v >= 1, "it must be at least 1"),
     "depths": (_depths, "give two depths or more, from 2 layers on, the shallowest first"),
+    "widths": (_widths, "give two widths or more, above 0, the narrowest first"),
+    "noises": (lambda v: all(0 <= x <= 1 for x in v), "each share must lie in [0, 1]"),
+    "n_t": (lambda v: v >= 1, "it must be at least 1"),
     "powers": (lambda v: max(v, default=0) >= 3, "the theorem speaks of r >= 3; give one such r at least"),
     "others": (lambda v: all(p.count(" on ") == 1 for p in v), "write each network as architecture on dataset"),
     "pairs": (lambda v: all(p.count("-") == 1 for p in v), "write each pair as first-second"),

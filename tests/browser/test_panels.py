@@ -24,6 +24,7 @@ COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
 EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
 BRIEF = {"epochs": "2", "seeds": "[0]", "simple_seeds": "1", "images": "30", "depths": "[2, 4]", "test_size": "200"}
 MEMORY = {"epochs": "3", "seeds": "[0]", "train_size": "300", "test_size": "200", "shares": "[0.5]"}
+BY_WIDTH = {"widths": "[2, 4, 8, 16]", "epochs": "60", "seeds": "[0, 1]", "n_t": "10"}
 # The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
 PANELS = [
     ("01_cctm", FAST, -1, 90),
@@ -32,6 +33,7 @@ PANELS = [
     ("04_gmi_mli_wpeak", {**FAST, **EARLY, "draws": "1"}, -1, -60),
     ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
     ("06_mftma", {**MEMORY, "examples": "5", "plane_images": "30", "sphere_seeds": "1", "sphere_size": "1000"}, -1, 60),
+    ("08_double_descent", BY_WIDTH, -1, -60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
     ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200"}, -1, 120),
 ]

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import xarray as xr
 
-from tests.conftest import REAL, needs_cifar10, needs_cifar100
+from tests.conftest import REAL, needs_cifar10, needs_cifar100, needs_mnist
 
 ROOT = Path(__file__).parents[2]
 FAST = ("-p", "architectures=mlp,vgg11", "-p", "epochs=2", "-p", "train_size=600", "-p", "test_size=300")
@@ -91,6 +91,11 @@ PARTS = {
         (*FAST[2:], *TANGLED),
         {"course", "geometry-vgg11", "shares", "capacities", "planes-last", "planes-middle", "spheres"},
         {f"MG-{i}" for i in (*range(1, 7), 13, 14, 15, 16)},
+    ),
+    "08_double_descent": (
+        ("-p", "widths=2,4,8,16", "-p", "epochs=60", "-p", "seeds=0,1", "-p", "n_t=10"),
+        {"accuracies", "time-and-width", "geometry", "memorization-adds"},
+        {"MG-9"},
     ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),
@@ -217,3 +222,21 @@ def test_real_cifar100_has_the_manifolds_of_a_hundred_classes(
     assert float(test["lower_bound"].max()) == pytest.approx(2 / 50)
     assert bool((test["capacity"] > 0.03).all())
     assert int(test["rank"].max()) <= 98
+
+
+@needs_mnist
+@pytest.mark.parametrize(
+    "words",
+    [("epochs=100", "widths=2,4,8,16"), ("epochs=1", "widths=0.125,0.25", "architectures=resnet8")],
+    ids=["at once", "one by one"],
+)
+def test_real_mnist_by_width(words: tuple[str, ...], tmp_path: Path, notebook_environment: dict[str, str]) -> None:
+    """Both ways to train many widths on real images, at their smallest."""
+    environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
+    small = ("dataset=mnist", "train_size=200", "test_size=300", "examples=20", "n_t=10", "seeds=0,1", *words)
+    parameters = [part for word in small for part in ("-p", word)]
+    result = landscape("run", "08_double_descent", *parameters, "--out", tmp_path, environment=environment)
+    assert result.returncode == 0, result.stderr
+    with xr.open_dataset(tmp_path / "08_double_descent-geometry.nc", engine="h5netcdf") as numbers:
+        assert bool((numbers["dimension"] > 0).all())
+        assert bool((numbers["parameters"].diff("width") > 0).all())

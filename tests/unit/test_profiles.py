@@ -51,6 +51,14 @@ def test_depths_go_from_the_shallowest_on(depths: list[int]) -> None:
         profiles.settle("05_bias_plateau", depths=depths)
 
 
+@pytest.mark.parametrize("widths", [[4], [0, 4], [8, 4], [4, 4]])
+def test_widths_go_from_the_narrowest_on(widths: list[int]) -> None:
+    with pytest.raises(ValueError, match="the narrowest first"):
+        profiles.settle("08_double_descent", widths=widths)
+    with pytest.raises(ValueError, match=r"noises is .*in \[0, 1\]"):
+        profiles.settle("08_double_descent", noises=[0.1, 1.1])
+
+
 def test_every_notebook_has_the_three_profiles() -> None:
     assert all({"quick", "standard", "paper"} <= set(found) for found in PROFILES.values())
 

@@ -1,0 +1,190 @@
+"""Networks of many widths, and the geometry of what they make of test examples; for notebook 08."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from landscape_utils.data import Dataset, Labelled
+from landscape_utils.double_descent import MEASURED, MOMENTS, Moment, Tick, Trained, looks, train_width
+from landscape_utils.features import class_manifolds
+from landscape_utils.layers import main_layers
+from landscape_utils.manifolds import mftma
+from landscape_utils.memorization import MEMORIZED
+from landscape_utils.recipes import RunSpec
+from landscape_utils.runs import Run
+from landscape_utils.training import default_device, train
+
+ACCURACIES = ("train_accuracy", "test_accuracy", "step")
+LABELS = {
+    "dimension": "manifold dimension",
+    "radius": "manifold radius\n(norms of the centre)",
+    "centre_correlation": "centre correlation\n(mean |cos|)",
+    "capacity": "manifold capacity\n(classes per dimension)",
+}
+GEOMETRY = (*LABELS, "bound")
+
+
+class Networks(Protocol):
+    """Networks of one width, one a seed."""
+
+    @property
+    def course(self) -> xr.Dataset:
+        """Give accuracies and test loss over (seed, step); NaN after a network's end."""
+
+    def model(self, seed: int, moment: Moment) -> nn.Module:
+        """Build a seed's network at its best test accuracy or at its end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Networks of one width that trained one by one, by seed; a step of their course is an epoch."""
+
+    runs: Mapping[int, Run]
+
+    @property
+    def course(self) -> xr.Dataset:
+        """Give accuracies and test loss over (seed, step); NaN after a network's end."""
+        parts = [run.history[list(MEASURED)].rename(epoch="step") for run in self.runs.values()]
+        return xr.concat(parts, dim=xr.Variable("seed", list(self.runs)), join="outer", combine_attrs="drop")
+
+    def model(self, seed: int, moment: Moment) -> nn.Module:
+        """Build a seed's network at its best test accuracy or at its end."""
+        return self.runs[seed].model(moment)
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """An architecture that comes in widths, on one dataset.
+
+    Networks with one hidden layer (`mlp`) train all seeds at once, the whole training set in every step, to the last
+    step; others train one by one, as their recipe says.
+
+    Attributes:
+        specs: one a seed; their width is replaced.
+        data: with true labels; each seed redraws its own.
+    """
+
+    specs: Sequence[RunSpec]
+    data: Dataset
+
+    @property
+    def unit(self) -> str:
+        """Name what a step of a course is."""
+        return "step" if self.specs[0].model == "mlp" else "epoch"
+
+    @property
+    def looks(self) -> list[int]:
+        """List the steps, after the first, at which networks are looked at."""
+        last = self.specs[0].settled().epochs
+        return looks(last)[1:] if self.unit == "step" else list(range(1, last + 1))
+
+    def train(self, width: float, *, progress: bool | Tick = True) -> Networks:
+        """Train every seed's network of one width, or read it back.
+
+        Raises:
+            ValueError: a width that the architecture does not come in.
+        """
+        if self.unit == "step":
+            return self._together(width, progress)
+        wide = [replace(s, model_options={**s.model_options, "width": width}) for s in self.specs]
+        return Runs({spec.seed: train(spec, data=self.data, progress=progress is True) for spec in wide})
+
+    def _together(self, width: float, progress: bool | Tick) -> Trained:
+        if width != int(width):
+            raise ValueError(f"width {width:g}: the hidden layer of an mlp has a whole number of units")
+        spec, recipe = self.specs[0], self.specs[0].settled()
+        how: dict[str, Any] = {"epsilon": spec.epsilon, "steps": recipe.epochs, "lr": recipe.lr, "progress": progress}
+        return train_width(self.data.train, self.data.test, int(width), seeds=[s.seed for s in self.specs], **how)
+
+    def with_noise(self, epsilon: float, *, seeds: int) -> Family:
+        """Give the same trainings at another share of redrawn labels, from the first `seeds` seeds."""
+        return replace(self, specs=[replace(spec, epsilon=epsilon, data_seed=spec.seed) for spec in self.specs[:seeds]])
+
+
+def measure(networks: Mapping[float, Networks], test: Labelled, *, progress: bool = True, **how: Any) -> xr.Dataset:
+    """Set accuracies and the geometry of the test manifolds against width (geometry of memorization, 4, figure 4C-E).
+
+    Args:
+        networks: by width, all of the same seeds.
+        test: examples with their true labels.
+        progress: show a bar.
+        how: as for `geometry`.
+
+    Returns:
+        Dataset over (width, seed, moment), the moments being the best test accuracy and the end: `train_accuracy` on
+        the labels as trained, `test_accuracy`, `step`, and what `geometry` gives; `parameters` counts them by width.
+    """
+    widths, seeds = list(networks), next(iter(networks.values())).course["seed"].values.tolist()
+    found = {name: np.full((len(widths), len(seeds), len(MOMENTS)), np.nan) for name in (*ACCURACIES, *GEOMETRY)}
+    counts = np.zeros(len(widths), int)
+    places = list(product(enumerate(widths), enumerate(seeds), enumerate(MOMENTS)))
+    for (i, width), (j, seed), (k, moment) in tqdm(places, desc="geometry", disable=not progress, leave=False):
+        model = networks[width].model(seed, moment)
+        counts[i] = sum(p.numel() for p in model.parameters())
+        accuracies = _outcome(networks[width].course.sel(seed=seed), moment)
+        for name, value in {**accuracies, **geometry(model, test, seed=seed, **how)}.items():
+            found[name][i, j, k] = value
+    over = ("width", "seed", "moment")
+    variables = {name: (over, values) for name, values in found.items()} | {"parameters": ("width", counts)}
+    return xr.Dataset(variables, coords={"width": widths, "seed": seeds, "moment": list(MOMENTS)})
+
+
+def _outcome(course: xr.Dataset, moment: Moment) -> dict[str, float]:
+    """Give the accuracies of one network at its best or at its end, and when that is."""
+    known = course.isel(step=slice(1, None)).dropna("step", subset=["test_accuracy"])
+    at = known.isel(step=int(known["test_accuracy"].values.argmax()) if moment == "best" else -1)
+    return {name: float(at[name]) for name in ACCURACIES}
+
+
+def geometry(
+    model: nn.Module, test: Labelled, *, points: int, n_t: int = 200, rank: int | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Measure the test manifolds in the last layer before the classifier.
+
+    Args:
+        model: any with two layers or more.
+        test: examples with their true labels.
+        points: M, examples a class.
+        n_t, rank: as for `mftma`.
+        seed: of the drawn examples and of MFTMA's vectors.
+
+    Returns:
+        `dimension`, `radius`, `centre_correlation` and `capacity`, NaN where every unit of a narrow layer is dead; and
+        `bound`, the smaller one of the layer's features and M, which the dimension cannot exceed.
+    """
+    model = model.to(default_device())
+    layer = main_layers(model, test.inputs)[-2]
+    clouds = class_manifolds(model, test, points=points, names=[layer], pixels=False, seed=seed)[layer.name]
+    bound = {"bound": float(min(next(iter(clouds.values())).shape[1], points))}
+    if not any(bool(cloud.any()) for cloud in clouds.values()):
+        return bound | dict.fromkeys(LABELS, np.nan)
+    found = mftma(clouds, n_t=n_t, rank=rank, seed=seed)
+    return bound | {name: float(found[name]) for name in LABELS}
+
+
+def courses(by_width: Mapping[float, xr.Dataset]) -> xr.Dataset:
+    """Stack the courses of all widths, over (width, seed, step); a network that has ended stays as it was."""
+    widths = xr.Variable("width", list(by_width))
+    together = xr.concat(list(by_width.values()), dim=widths, join="outer", combine_attrs="drop_conflicts")
+    known = together["test_accuracy"].transpose(..., "step").notnull().values
+    latest = np.maximum.accumulate(np.where(known, np.arange(known.shape[-1]), 0), axis=-1)
+    return together.map(lambda values: values.transpose(..., "step").copy(data=_taken(values, latest)))
+
+
+def _taken(values: xr.DataArray, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.take_along_axis(values.transpose(..., "step").values, places, axis=-1)
+
+
+def threshold(table: xr.Dataset) -> float:
+    """Find the narrowest width whose networks fit 99 % of their labels at the end, on average; NaN for none."""
+    fits = table["train_accuracy"].sel(moment="final").mean("seed") >= MEMORIZED
+    return float(fits["width"].values[fits.values][0]) if fits.any() else float("nan")
