@@ -21,12 +21,11 @@ from landscape_utils import store
 from landscape_utils.first_layer import FirstLayer
 from landscape_utils.folding import Fold, fold
 from landscape_utils.inference import Pairs, check_logits, device_of
-from landscape_utils.shadow import averaging_statistics, install, pack, shadow
+from landscape_utils.shadow import averaging_statistics, install, pack, shadow, update_statistics
 
 Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
 
-NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
 CANDIDATES = {"cpu": (25, 50, 100, 200, 500), "cuda": (500, 1000, 2000, 5000), "mps": (250, 500, 1000)}
 TRIAL_EXAMPLES, TRIAL_SECONDS = 500, 2.0
 
@@ -98,7 +97,7 @@ class Engine:
         """Evaluate the model at a point: one pass over the data, and one before it to update BatchNorm."""
         self._place(coordinates)
         if self._norms:
-            self._update_norms()
+            update_statistics(self._norms, len(self._targets), self._forward)
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)
         logits = self._logits.float() if self._half else self._logits
@@ -128,16 +127,6 @@ class Engine:
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self._model(self._inputs[part])
         return logits
-
-    def _update_norms(self) -> None:
-        """Average the batches' means and variances over one pass, as `torch.optim.swa_utils.update_bn` does."""
-        for module in self._norms:
-            module.reset_running_stats()
-            module.train()
-        for part in torch.arange(len(self._targets)).tensor_split(-(-len(self._targets) // NORM_BATCH)):
-            self._forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
-        for module in self._norms:
-            module.eval()
 
     def _measured_batch(self, model: nn.Module) -> int:
         """Look up the best batch size for this model on this device, or measure it once."""
