@@ -28,6 +28,7 @@ KINDS = {  # shelves, and what lies on them
     "points": "landscapes",
     "spectra": "spectra",
     "mined": "mined directions",
+    "rewound": "rewound networks",
     "batch-sizes": "batch sizes",
 }
 
