@@ -214,6 +214,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
     "fine_points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
     "images": (lambda v: v >= 1, "it must be at least 1"),
+    "test_images": (lambda v: v >= 2, "it must be at least 2: one half chooses, the other measures"),
     "draws": (lambda v: v >= 1, "it must be at least 1"),
     "depths": (_depths, "give two depths or more, from 2 layers on, the shallowest first"),
     "powers": (lambda v: max(v, default=0) >= 3, "the theorem speaks of r >= 3; give one such r at least"),
