@@ -195,12 +195,13 @@ class _Rewinder:
         install(self._network, model, pack(space.flatten(model), model))
         self._network.requires_grad_(False)
         self._norms = averaging_statistics(self._network)
+        self._state = self._network.state_dict()  # the network's own tensors: they change with it
 
     def fingerprint(self, inputs: Tensor) -> str:
         """Name what decides the predictions."""
         states = [state[key] for _, state in sorted(self._checkpoints.items()) for key in sorted(state)]
         images = [] if self._images is None else [self._images]
-        entries = {name: _entries(self._network.state_dict(), part) for name, part in self._parts.items()}
+        entries = {name: _entries(self._state, part) for name, part in self._parts.items()}
         about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": FORMAT}
         return points.fingerprint(self._model, [inputs, *images, *states], {"rewound": json.dumps(about)})
 
@@ -213,48 +214,50 @@ class _Rewinder:
     def predictions(self, inputs: Tensor, *, progress: bool) -> xr.DataArray:
         """Predict with every part rewound to every epoch."""
         epochs = sorted(self._checkpoints)
-        changes = {(name, e): self._change(name, self._checkpoints[e]) for name in self._parts for e in epochs}
-        short = {key: self._shortened(change, inputs[:2]) for key, change in changes.items()}
+        changes = [self._change(part, self._checkpoints[e]) for part in self._parts.values() for e in epochs]
+        short = self._shortened(changes, inputs[:2])
         found = np.empty((len(self._parts), len(epochs), len(inputs)), dtype=np.int32)
         batches = [slice(at, at + BATCH) for at in range(0, len(inputs), BATCH)]
         for batch in tqdm(batches, desc="rewinding", unit="batch", leave=False, disable=not progress):
             replay = Replay(self._network, inputs[batch])
-            for i, (key, change) in enumerate(changes.items()):
+            for i, change in enumerate(changes):
                 with self._with(change):
-                    logits = replay.after(_modules(change)) if short[key] else self.logits(inputs[batch])
+                    logits = replay.after(_modules(change)) if short[i] else self.logits(inputs[batch])
                 found[*divmod(i, len(epochs)), batch] = logits.argmax(1).cpu()
         coordinates = {"rewound": list(self._parts), "epoch": epochs}
         return xr.DataArray(found, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
 
-    def _change(self, part: str, earlier: State) -> State:
+    def _change(self, part: Sequence[Layer] | None, earlier: State) -> State:
         """Give the entries that rewinding a part changes."""
-        final = self._network.state_dict()
-        change = {key: earlier[key] for key in _entries(final, self._parts[part], self._bn)}
+        change = {key: earlier[key] for key in _entries(self._state, part, self._bn)}
         if self._images is None or not self._norms:
             return change
-        images, statistics = self._images, {k: v for k, v in final.items() if k.rpartition(".")[2] in STATISTICS}
+        images, statistics = self._images, {k: v for k, v in self._state.items() if k.endswith(STATISTICS)}
         with self._with({**statistics, **change}):
             update_statistics(self._norms, len(images), lambda some: self.logits(images[some]))
             return {**change, **{key: value.clone() for key, value in statistics.items()}}
 
-    def _shortened(self, change: State, some: Tensor) -> bool:
-        """Tell whether what comes before a change need not be computed again."""
-        replay = Replay(self._network, some)
-        with self._with(change):
-            return replay.agrees(_modules(change))
+    def _shortened(self, changes: Sequence[State], some: Tensor) -> list[bool]:
+        """Tell for each change whether what comes before it need not be computed again, tried on some images."""
+        found, replay = [], Replay(self._network, some)
+        for change in changes:
+            with self._with(change):
+                found.append(replay.agrees(_modules(change)))
+            if not found[-1]:
+                replay = Replay(self._network, some)
+        return found
 
     @contextmanager
     def _with(self, change: State) -> Iterator[None]:
         """Put entries in place, and the final ones back."""
-        state = self._network.state_dict()
-        kept = {key: state[key].clone() for key in change}
+        kept = {key: self._state[key].clone() for key in change}
         try:
             for key, value in change.items():
-                state[key].copy_(value)
+                self._state[key].copy_(value)
             yield
         finally:
             for key, value in kept.items():
-                state[key].copy_(value)
+                self._state[key].copy_(value)
 
 
 def _check(final: State, earlier: State) -> None:
@@ -266,7 +269,7 @@ def _check(final: State, earlier: State) -> None:
 def _entries(state: State, layers: Sequence[Layer] | None, bn: str = "rewind") -> list[str]:
     """List the entries that are rewound; None is all of them."""
     keys = list(state) if layers is None else [key for layer in layers for key in layer.entries(state)]
-    return [key for key in keys if bn != "keep" or key.rpartition(".")[2] not in STATISTICS]
+    return [key for key in keys if bn != "keep" or not key.endswith(STATISTICS)]
 
 
 def _shuffled(images: Tensor) -> Tensor:

@@ -71,8 +71,7 @@ def at_stopping(table: xr.Dataset) -> xr.DataArray:
 def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
     """Draw what each layer gives back at its best epoch, in points above the final network; a column an architecture.
 
-    The epoch is chosen on one half of the test images, and the test accuracy measured on the other; differences are
-    paired by seed, and have 95 % intervals. Dotted: what early stopping has.
+    Epochs as in `best`; differences are paired by seed, and have 95 % intervals. Dotted: what early stopping has.
 
     Args:
         tables: from `by_layer`, by architecture.
@@ -84,9 +83,9 @@ def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
     for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
         gained = 100 * (best(table)["accuracy"] - final(table))
         ax.axhline(0, color="0.45", lw=1)
-        for subset, colour, aside in (("measuring", COLOURS[0], -0.1), ("restored", COLOURS[2], 0.1)):
+        for subset, colour, aside in (("test", COLOURS[0], -0.1), ("restored", COLOURS[2], 0.1)):
             rows = gained.sel(subset=subset)
-            label = KNOWN["test" if subset == "measuring" else subset]
+            label = KNOWN[subset]
             ax.axhline(
                 float(rows.sel(rewound=ALL).mean()), color=colour, ls=":", lw=1.6, label=f"early stopping: {label}"
             )

@@ -26,8 +26,8 @@ from landscape_utils.runs import Run
 from landscape_utils.training import default_device
 
 SETTLED = 0.95  # of the final training accuracy
-# The test images twice: whole, and as two halves, so that an epoch can be chosen on one and measured on the other.
-SUBSETS = ("train", "unpermuted", "permuted", "restored", "test", "choosing", "measuring")
+HALVES = ("half 1", "half 2")  # of the test images: an epoch is chosen on one and looked at on the other
+SUBSETS = ("train", "unpermuted", "permuted", "restored", "test", *HALVES)
 
 Rows = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -67,10 +67,10 @@ class Subject:
         images = self.inputs[: self.train]
         how = {"bn": bn, "images": images, "progress": progress}
         predicted = rewound_predictions(self.model, checkpoints, self.inputs, parts, **how)  # type: ignore[arg-type]
-        found = [
-            (predicted.isel(example=rows.numpy()) == xr.DataArray(targets.numpy(), dims="example")).mean("example")
-            for rows, targets in (self.subsets[name] for name in SUBSETS)
-        ]
+        found = []
+        for rows, targets in (self.subsets[name] for name in SUBSETS):
+            hits = predicted.isel(example=rows.numpy()) == xr.DataArray(targets.numpy(), dims="example")
+            found.append(hits.sum("example") / (len(rows) or np.nan))  # a subset may be empty
         return xr.concat(found, dim=xr.Variable("subset", list(SUBSETS))).transpose("rewound", "epoch", "subset")
 
 
@@ -90,7 +90,8 @@ def subject(run: Run, *, images: int, test_images: int) -> Subject:
 
 
 def _drawn(size: int, count: int) -> Tensor:
-    return torch.randperm(size, generator=torch.Generator().manual_seed(0))[:count]
+    # Not by torch's generator: with the same seed it would draw the very examples whose labels it permuted.
+    return torch.from_numpy(np.random.default_rng(0).permutation(size)[:count])
 
 
 def _subsets(labels: PermutedLabels, train: Tensor, test: Tensor) -> Rows:
@@ -104,8 +105,8 @@ def _subsets(labels: PermutedLabels, train: Tensor, test: Tensor) -> Rows:
         "permuted": (rows[permuted], trained[permuted]),
         "restored": (rows[permuted], true[permuted]),
         "test": (of_test, tested),
-        "choosing": (of_test[:half], tested[:half]),
-        "measuring": (of_test[half:], tested[half:]),
+        HALVES[0]: (of_test[:half], tested[:half]),
+        HALVES[1]: (of_test[half:], tested[half:]),
     }
 
 
@@ -135,8 +136,8 @@ def by_layer(subjects: Sequence[Subject], *, progress: bool = True) -> xr.Datase
 
     Returns:
         Dataset over (seed, rewound, epoch, subset): `accuracy`; a run that has stopped stays as it is, an epoch that
-        one run kept and another did not is NaN. Over seed: `last` epoch, and `stopped`, the epoch of highest accuracy
-        on the choosing half of the test images. Coordinate `title` of what is rewound.
+        one run kept and another did not is NaN. Over seed: `last` epoch, and `stopped`, the epoch of highest test
+        accuracy. Coordinate `title` of what is rewound.
     """
     seeds = xr.Variable("seed", [s.run.spec.seed for s in subjects])
     every = [s.accuracies(progress=progress) for s in subjects]
@@ -144,7 +145,7 @@ def by_layer(subjects: Sequence[Subject], *, progress: bool = True) -> xr.Datase
     joined = xr.concat(every, dim=seeds, join="outer", fill_value=np.nan)
     ends = xr.concat([found.isel(epoch=-1, drop=True) for found in every], dim=seeds)
     accuracy = joined.where(joined["epoch"] <= last, ends).transpose("seed", "rewound", "epoch", "subset")
-    stopped = accuracy.sel(rewound=ALL, subset="choosing").idxmax("epoch").astype(int)
+    stopped = accuracy.sel(rewound=ALL, subset="test").idxmax("epoch").astype(int)
     first = subjects[0]
     names = {**titles(first.model, first.inputs[:1]), ALL: ALL}
     found = xr.Dataset({"accuracy": accuracy, "last": last, "stopped": stopped.drop_vars(("rewound", "subset"))})
@@ -154,18 +155,25 @@ def by_layer(subjects: Sequence[Subject], *, progress: bool = True) -> xr.Datase
 
 
 def best(table: xr.Dataset) -> xr.Dataset:
-    """Look at each part at its best rewind epoch, chosen on one half of the test images.
+    """Look at each part at its best rewind epoch, without rewarding the choice.
+
+    The epoch is chosen on one half of the test images and the test accuracy measured on the other, both ways round.
 
     Args:
         table: from `by_layer`.
 
     Returns:
-        Dataset over (seed, rewound): `epoch`, and over (seed, rewound, subset) `accuracy`, whose `measuring` has no
-        share in the choice.
+        Dataset over (seed, rewound): `epoch`, for each `half` that chose, and `accuracy` over subsets, their mean.
     """
-    accuracy = table["accuracy"]
-    epoch = accuracy.sel(subset="choosing", drop=True).idxmax("epoch").astype(int)
-    return xr.Dataset({"epoch": epoch, "accuracy": accuracy.sel(epoch=epoch).drop_vars("epoch")})
+    accuracy, at_best, epochs = table["accuracy"], [], []
+    for choosing, measuring in (HALVES, HALVES[::-1]):
+        epoch = accuracy.sel(subset=choosing, drop=True).idxmax("epoch").astype(int)
+        found = accuracy.sel(epoch=epoch).drop_vars("epoch")
+        at_best.append(found.where(found["subset"] != "test", found.sel(subset=measuring, drop=True)))
+        epochs.append(epoch)
+    half = xr.Variable("half", list(HALVES))
+    accuracy = xr.concat(at_best, dim=half).mean("half").sel(subset=list(SUBSETS[:-2]))
+    return xr.Dataset({"epoch": xr.concat(epochs, dim=half), "accuracy": accuracy})
 
 
 def final(table: xr.Dataset) -> xr.DataArray:

@@ -30,6 +30,7 @@ PANELS = [
     ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
     ("04_gmi_mli_wpeak", {**FAST, **EARLY, "draws": "1"}, -1, -60),
     ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
+    ("07_rewinding", {**FAST, "architectures": '["vgg11"]', "epochs": "3", "seeds": "[0]", "images": "50"}, -1, -60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
 ]
 
