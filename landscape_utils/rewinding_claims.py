@@ -126,9 +126,10 @@ class _Regained(NamedTuple):
         by_layer = {str(name): at_best.sel(rewound=name).values for name in at_best["rewound"].values}
         return cls(final(table).sel(subset="test").values, by_layer.pop(ALL), by_layer)
 
-    def share(self, layer: str) -> NDArrayF:
-        """Give which share of what was lost since early stopping a layer gives back."""
-        return (self.by_layer[layer] - self.final) / (self.stopped - self.final)
+    def share(self, layer: str) -> str:
+        """Say which share of what was lost since early stopping a layer gives back, where every seed lost some."""
+        lost = self.stopped - self.final
+        return _mean((self.by_layer[layer] - self.final) / lost) if (lost > 0).all() else "-"
 
 
 def _told(table: xr.Dataset, found: _Regained) -> str:
@@ -140,7 +141,7 @@ def _told(table: xr.Dataset, found: _Regained) -> str:
         of_best = found.by_layer[name] / found.stopped
         rows.append(
             f"{words} ({titles[name]}): {found.by_layer[name].mean():.1%}, {_mean(of_best)} of the early-stopped, "
-            f"{_mean(found.share(name))} of what was lost"
+            f"{found.share(name)} of what was lost"
         )
     lead = found.by_layer[convolutions[-1]] - found.by_layer[convolutions[0]]
     return "; ".join([*rows, f"last minus first {_mean(lead)}"])

@@ -69,18 +69,16 @@ def at_stopping(table: xr.Dataset) -> xr.DataArray:
 
 
 def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw what each layer gives back at its best epoch, in points above the final network; a column an architecture.
+    """Draw what each layer gives back at its best epoch, in points above the final network; a row an architecture.
 
     Epochs as in `best`; differences are paired by seed, and have 95 % intervals. Dotted: what early stopping has.
 
     Args:
         tables: from `by_layer`, by architecture.
     """
-    sizes = [table.sizes["rewound"] for table in tables.values()]
-    shape = (max(7.0, 0.55 * sum(sizes) + 1), 3.9)
-    figure = plt.figure(figsize=shape, layout="constrained")
-    axes = figure.subplots(1, len(tables), squeeze=False, sharey=True, width_ratios=sizes)
-    for ax, (name, table) in zip(axes[0], tables.items(), strict=True):
+    size = (max(7.0, 0.55 * max(table.sizes["rewound"] for table in tables.values()) + 1), 3.4 * len(tables) + 0.5)
+    figure, axes = plt.subplots(len(tables), 1, figsize=size, layout="constrained", squeeze=False, sharey=True)
+    for ax, (name, table) in zip(axes[:, 0], tables.items(), strict=True):
         gained = 100 * (best(table)["accuracy"] - final(table))
         ax.axhline(0, color="0.45", lw=1)
         for subset, colour, aside in (("test", COLOURS[0], -0.1), ("restored", COLOURS[2], 0.1)):
@@ -91,7 +89,7 @@ def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
             )
             _with_intervals(rows.drop_sel(rewound=ALL), colour, label, aside, ax=ax)
         ax.set_xlabel(f"layer of {name} that is rewound to its best epoch")
-    axes[0][0].set_ylabel("gain over the final network (points)")
+        ax.set_ylabel("gain over the final network (points)", fontsize=9)
     axes[0][0].legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 

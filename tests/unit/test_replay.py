@@ -8,7 +8,7 @@ from landscape_utils import build_model
 from landscape_utils.layers import main_layers
 from landscape_utils.replay import Replay
 
-NETWORKS = {"vgg11": {"width": 0.1}, "resnet18": {"width": 0.1}, "mlp": {"width": 8}}
+NETWORKS = {"vgg11": {"width": 0.1}, "resnet8": {}, "mlp": {"width": 8}}
 
 
 def network(name: str) -> tuple[nn.Module, Tensor]:

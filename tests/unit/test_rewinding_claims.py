@@ -52,6 +52,8 @@ def test_where_nothing_was_lost_nothing_can_be_given_back():
     got = verdicts.last_convolution_gives_it_back({"vgg11": courses(0.78, final=0.75)})
     assert got.verdict == "not testable here"
     assert "the final network has 75.1% as it is" in got.reason
+    none = verdicts.last_convolution_gives_it_back({"vgg11": courses(0.5, final=0.8, stopped=0.8)})
+    assert "- of what was lost" in none.measured
 
 
 def test_a_network_needs_two_convolutions():

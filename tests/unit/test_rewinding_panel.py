@@ -34,15 +34,13 @@ def test_single_layers_and_epochs_are_only_looked_up(panel: Panel, monkeypatch: 
     panel.wait()
     monkeypatch.setattr(rewinding._Rewinder, "predictions", never)
     monkeypatch.setattr(study, "rewound_predictions", never)
-    for epoch in (0, 3):
-        panel.controls["epoch"].value = epoch
-        panel.wait()
-        assert panel.error is None
+    panel.controls["epoch"].value = 3 if panel.controls["epoch"].value != 3 else 0
+    panel.wait()
+    assert panel.error is None
     panel.controls["what"].value = "alone"
-    for layer in ("features.0", "features.18"):
-        panel.controls["layer"].value = layer
-        panel.wait()
-        assert panel.error is None
+    panel.controls["layer"].value = "features.18"
+    panel.wait()
+    assert panel.error is None
 
 
 def test_the_layer_and_all_after_it_are_the_last_ones(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
