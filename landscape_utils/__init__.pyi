@@ -34,6 +34,7 @@ from .models import build_model
 from .plateau import interpolate, plateau_length
 from .profiles import settle
 from .recipes import RECIPES, RunSpec
+from .rewinding import rewind, rewound_accuracies
 from .runs import Run
 from .second_order import slope_and_curvature
 from .space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
@@ -91,6 +92,8 @@ __all__ = [
     "recalls",
     "recalls_by_epoch",
     "refine",
+    "rewind",
+    "rewound_accuracies",
     "settle",
     "slope_and_curvature",
     "stationary_points",

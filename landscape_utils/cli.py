@@ -29,6 +29,7 @@ KINDS = {  # shelves, and what lies on them
     "spectra": "spectra",
     "mined": "mined directions",
     "widths": "widths of double descent",
+    "rewound": "rewound networks",
     "batch-sizes": "batch sizes",
 }
 

@@ -15,19 +15,17 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from landscape_utils import store
 from landscape_utils.first_layer import FirstLayer
 from landscape_utils.folding import Fold, fold
 from landscape_utils.inference import Pairs, check_logits, device_of
-from landscape_utils.shadow import averaging_statistics, install, pack, shadow
+from landscape_utils.shadow import averaging_statistics, install, pack, shadow, update_statistics
 
 Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
 
-NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
 CANDIDATES = {"cpu": (25, 50, 100, 200, 500), "cuda": (500, 1000, 2000, 5000), "mps": (250, 500, 1000)}
 TRIAL_EXAMPLES, TRIAL_SECONDS = 500, 2.0
 
@@ -99,7 +97,7 @@ class Engine:
         """Evaluate the model at a point: one pass over the data, and one before it to update BatchNorm."""
         self._place(coordinates)
         if self._norms:
-            update_statistics(self._norms, self._forward, len(self._targets))
+            update_statistics(self._norms, len(self._targets), self._forward)
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)
         logits = self._logits.float() if self._half else self._logits
@@ -162,23 +160,6 @@ class Engine:
         except torch.OutOfMemoryError:
             return torch.inf
         return (time.perf_counter() - begun) / examples
-
-
-def update_statistics(norms: Sequence[_BatchNorm], forward: Callable[[slice], object], size: int) -> None:
-    """Average the batches' means and variances over one pass, as `torch.optim.swa_utils.update_bn` does.
-
-    Args:
-        norms: as `averaging_statistics` gives them.
-        forward: runs the network on a slice of the examples, which are in random order.
-        size: how many examples there are.
-    """
-    for module in norms:
-        module.reset_running_stats()
-        module.train()
-    for part in torch.arange(size).tensor_split(-(-size // NORM_BATCH)):
-        forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
-    for module in norms:
-        module.eval()
 
 
 def _slices(size: int, batch: int) -> Iterator[slice]:

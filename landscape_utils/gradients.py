@@ -29,10 +29,10 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import layers
-from landscape_utils.engine import Statistics, resident, update_statistics
+from landscape_utils.engine import Statistics, resident
 from landscape_utils.errors import unknown
 from landscape_utils.inference import Pairs, check_logits
-from landscape_utils.shadow import averaging_statistics, shadow
+from landscape_utils.shadow import averaging_statistics, shadow, update_statistics
 
 BATCH = {"cuda": 1000, "mps": 500}
 CPU_BATCH = 200
@@ -197,7 +197,7 @@ class WeightGradients:
         if norms:
             # In random order: batches of one class each would be normalised among themselves.
             order = torch.randperm(self.size, generator=torch.Generator().manual_seed(0)).to(self.inputs.device)
-            update_statistics(norms, lambda part: self.tree(self.inputs[order[part]]), self.size)
+            update_statistics(norms, self.size, lambda part: self.tree(self.inputs[order[part]]))
 
     def _leaf(self, layer: str) -> Tensor:
         name = f"{layer}.weight"

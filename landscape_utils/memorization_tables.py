@@ -149,7 +149,12 @@ _OWN: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {**_MANIFOLDS, "share_seeds": 10},
         "paper-tiny-imagenet": {**_MANIFOLDS, "share_seeds": 10},
     },
-    "07_rewinding": {profile: {} for profile in _MEMORIZED},
+    "07_rewinding": {
+        "quick": {"images": 500, "test_images": 1000},
+        "standard": {"images": 2000, "test_images": 4000},
+        "paper": {"images": 10_000, "test_images": 10_000},
+        "paper-tiny-imagenet": {"images": 10_000, "test_images": 10_000},
+    },
     "10_gradient_split": {
         # None: all epochs that are kept, all images. Ten seeds' images are in memory at once.
         "quick": {"at_epochs": [0, 1, 2, 4, 7], "images": None, "chunk": 25},
@@ -159,8 +164,19 @@ _OWN: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+# What a notebook trains beside or in place of them: MG-7 speaks of ResNet18 too.
+_CHANGED: dict[tuple[str, str], dict[str, Any]] = {
+    ("07_rewinding", "standard"): {
+        "architectures": ["vgg16", "resnet18"],
+        "overrides": {name: {"lr": 0.001, "batch_size": 256} for name in ("vgg16", "resnet18")},
+    },
+}
+
 MEMORIZATION: dict[str, dict[str, dict[str, Any]]] = {
-    notebook: {profile: {**_MEMORIZED[profile], "own": own} for profile, own in profiles.items()}
+    notebook: {
+        profile: {**_MEMORIZED[profile], **_CHANGED.get((notebook, profile), {}), "own": own}
+        for profile, own in profiles.items()
+    }
     for notebook, profiles in _OWN.items()
 }
 MEMORIZATION["08_double_descent"] = _WIDTHS

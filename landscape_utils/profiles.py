@@ -222,6 +222,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "examples": (lambda v: v >= 2, "a manifold needs at least 2 points"),
     "classes": (lambda v: v >= 2, "at least 2 manifolds are needed"),
     "shares": (lambda v: v and all(0 <= share <= 1 for share in v), "give shares between 0 and 1"),
+    "test_images": (lambda v: v >= 2, "it must be at least 2: one half chooses, the other measures"),
     "draws": (lambda v: v >= 1, "it must be at least 1"),
     "at_epochs": (lambda v: min(v, default=-1) >= 0, "name one epoch at least; they count from 0"),
     "chunk": (lambda v: v >= 1, "it must be at least 1"),

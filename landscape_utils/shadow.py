@@ -6,6 +6,7 @@ Nothing that is done to it reaches the caller's model: not its mode, nor its gra
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from landscape_utils import space
 
 ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
+NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
 
 
 def shadow(model: nn.Module) -> nn.Module:
@@ -73,6 +75,23 @@ def averaging_statistics(tree: nn.Module) -> list[_BatchNorm]:
     for module in norms:
         module.momentum = None
     return norms
+
+
+def update_statistics(norms: Sequence[_BatchNorm], examples: int, forward: Callable[[slice], object]) -> None:
+    """Average the batches' means and variances over one pass, as `torch.optim.swa_utils.update_bn` does.
+
+    Args:
+        norms: as `averaging_statistics` gives them.
+        examples: how many there are.
+        forward: runs the tree on some of them.
+    """
+    for module in norms:
+        module.reset_running_stats()
+        module.train()
+    for part in torch.arange(examples).tensor_split(-(-examples // NORM_BATCH)):
+        forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
+    for module in norms:
+        module.eval()
 
 
 @torch.inference_mode()

@@ -34,6 +34,7 @@ PANELS = [
     ("05_bias_plateau", {**BRIEF, "train_size": "300"}, -1, 60),
     ("06_mftma", {**MEMORY, "examples": "5", "plane_images": "30", "sphere_seeds": "1", "sphere_size": "1000"}, -1, 60),
     ("08_double_descent", BY_WIDTH, -1, -60),
+    ("07_rewinding", {**FAST, "architectures": '["vgg11"]', "epochs": "3", "seeds": "[0]", "images": "50"}, -1, -60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
     ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200"}, -1, 120),
 ]

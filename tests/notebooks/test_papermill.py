@@ -97,6 +97,11 @@ PARTS = {
         {"accuracies", "time-and-width", "geometry", "memorization-adds"},
         {"MG-9"},
     ),
+    "07_rewinding": (
+        (*FAST[2:], "-p", "seeds=0,1", "-p", "images=60", "-p", "test_images=60"),
+        {"course", "gains", "last-layers", "settling", "batchnorm"},
+        {"MG-7", "MG-8"},
+    ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),
         {"spectra", "noise", "pieces", "eigenvectors", "closer", "mixed"},

@@ -9,7 +9,7 @@ import xarray as xr
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import engine, evaluate, space
+from landscape_utils import engine, evaluate, shadow, space
 from landscape_utils.models import build_model
 
 NETWORKS = {"mlp": {}, "vgg11": {"width": 0.25}, "resnet8": {}}
@@ -40,7 +40,7 @@ def plain(
     nn.utils.vector_to_parameters(weights, moved.parameters())
     if bn == "update":
         shuffled = x[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
-        update_bn(shuffled.split(engine.NORM_BATCH), moved)
+        update_bn(shuffled.split(shadow.NORM_BATCH), moved)
     moved.eval()
     with torch.no_grad():
         logits = moved(x)
@@ -295,7 +295,7 @@ def test_an_activation_that_changed_behind_a_zero_head_is_noticed(monkeypatch: p
 
 def test_the_last_batch_for_batchnorm_never_holds_one_example() -> None:
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
-    data = (torch.randn(engine.NORM_BATCH + 1, 4), torch.arange(engine.NORM_BATCH + 1) % 3)
+    data = (torch.randn(shadow.NORM_BATCH + 1, 4), torch.arange(shadow.NORM_BATCH + 1) % 3)
     got = evaluate.curve(model, data, space.gaussian_direction(model), [0, 1], bn="update", progress=False)
     assert np.isfinite(got.loss).all()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import build_model, engine
+from landscape_utils import build_model, shadow
 from landscape_utils import gradients as module
 from landscape_utils.gradients import WeightGradients, gradient_split, split
 
@@ -131,7 +131,7 @@ def test_a_union_is_the_mean_of_its_parts_by_their_sizes() -> None:
 
 
 def test_batchnorm_takes_its_statistics_from_the_training_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "NORM_BATCH", 6)
+    monkeypatch.setattr(shadow, "NORM_BATCH", 6)
     model, (inputs, targets) = net("vgg11"), pairs(24)
     moved = copy.deepcopy(model)
     shuffled = inputs[torch.randperm(24, generator=torch.Generator().manual_seed(0))]

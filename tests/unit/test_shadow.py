@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from landscape_utils import shadow, space
 
@@ -200,3 +201,16 @@ def test_a_forward_that_counts_or_keeps_activations_leaves_the_caller_alone() ->
     shadow.probe(model, x, space.flatten(model))
     assert int(model.calls) == 1
     assert model.kept is kept
+
+
+def test_statistics_are_the_mean_over_batches_of_one_size(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "NORM_BATCH", 7)
+    images = torch.randn(20, 3, 6, 6, dtype=torch.float64)
+    expected = copy.deepcopy(model)
+    update_bn(images.split([7, 7, 6]), expected)
+    tree = shadow.shadow(model)
+    norms = shadow.averaging_statistics(tree)
+    shadow.update_statistics(norms, 20, lambda part: tree(images[part]))
+    for (name, got), want in zip(tree.named_buffers(), expected.buffers(), strict=True):
+        torch.testing.assert_close(got, want, msg=name)
+    assert not tree.training

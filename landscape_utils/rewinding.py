@@ -1,0 +1,281 @@
+"""Single layers of a trained network, or its last ones, rolled back to what they were at an earlier epoch.
+
+The paper rolls back a layer's parameters and does not say what becomes of BatchNorm's running statistics. Here there
+are three answers: they are rewound with the layer (the default: needs no data, and rewinding everything gives exactly
+the network of that epoch); the final ones are kept; or those of the whole network are estimated anew after the
+rewinding, for the layers that follow see other inputs than their statistics were taken from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from tqdm import tqdm
+
+from landscape_utils import points, space, store
+from landscape_utils.engine import resident
+from landscape_utils.errors import unknown
+from landscape_utils.inference import Pairs, device_of
+from landscape_utils.layers import Layer, layers, main_layers
+from landscape_utils.paths import State
+from landscape_utils.replay import Replay
+from landscape_utils.shadow import averaging_statistics, install, pack, shadow, update_statistics
+
+Treatment = Literal["rewind", "keep", "update"]
+TREATMENTS: tuple[Treatment, ...] = ("rewind", "keep", "update")
+Parts = Mapping[str, Sequence[Layer] | None]
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+ALL = "all"
+BATCH = 250  # images whose activations are remembered together
+PROBED = 16  # images by whose logits a model is known again
+FORMAT = 1  # raise it when the same network is measured differently: kept results are then not reused
+
+
+def rewind(
+    final: State,
+    earlier: State,
+    layers: Sequence[Layer] | None = None,
+    *,
+    bn: Literal["rewind", "keep"] = "rewind",
+) -> dict[str, Tensor]:
+    """Roll layers back to an earlier state, and leave the others as they are in the end.
+
+    Args:
+        final, earlier: state dicts of one architecture.
+        layers: which, as `layers.layers` gives them; None for every entry, those included that no layer holds.
+        bn: whether BatchNorm's running statistics go with the layer, or stay.
+
+    Raises:
+        ValueError: the states have other entries or shapes, or `bn` is neither.
+    """
+    if bn not in ("rewind", "keep"):
+        raise unknown("bn", bn, ("rewind", "keep"))
+    _check(final, earlier)
+    taken = set(_entries(final, layers, bn))
+    return {key: earlier[key] if key in taken else value for key, value in final.items()}
+
+
+def single_layers(model: nn.Module, inputs: Tensor) -> dict[str, list[Layer] | None]:
+    """List what is rewound one at a time: every main layer by its name, and `all`.
+
+    Projections on skip connections, and what no layer holds, are rewound with `all` alone.
+    """
+    return {**{layer.name: [layer] for layer in main_layers(model, inputs)}, ALL: None}
+
+
+def last_layers(model: nn.Module, inputs: Tensor) -> dict[str, list[Layer] | None]:
+    """List the last main layers: `last 1`, `last 2`, and so on to all of them, which is everything.
+
+    A projection on a skip connection goes with them where a forward pass meets it after the first of them.
+    """
+    every, main = layers(model, inputs), main_layers(model, inputs)
+    tails: dict[str, list[Layer] | None] = {
+        f"last {k}": every[every.index(layer) :] for k, layer in enumerate(reversed(main), start=1)
+    }
+    return {**tails, f"last {len(main)}": None}
+
+
+def titles(model: nn.Module, inputs: Tensor) -> dict[str, str]:
+    """Name the main layers for a reader, by their module's name: `conv 1`, `conv 2`, `linear 1`."""
+    modules, counts, found = dict(model.named_modules()), {"conv": 0, "linear": 0}, {}
+    for layer in main_layers(model, inputs):
+        kind = "conv" if isinstance(modules[layer.name], _ConvNd) else "linear"
+        counts[kind] += 1
+        found[layer.name] = f"{kind} {counts[kind]}"
+    return found
+
+
+def rewound_accuracies(
+    model: nn.Module,
+    checkpoints: Mapping[int, State],
+    train: Pairs,
+    test: Pairs,
+    parts: Parts | None = None,
+    *,
+    bn: Treatment = "rewind",
+    progress: bool = True,
+) -> xr.Dataset:
+    """Measure how well a trained network does with a part of it rolled back (geometry of memorization, section 4).
+
+    Args:
+        model: classifier with its final weights; it is left as it was.
+        checkpoints: state dicts by epoch.
+        train, test: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
+        parts: what is rewound, by name; by default `single_layers`.
+        bn: `rewind`, `keep` or `update` BatchNorm's statistics, the last on the training images.
+        progress: a bar.
+
+    Returns:
+        Dataset over (rewound, epoch): `train_accuracy` and `test_accuracy`, in [0, 1].
+
+    Raises:
+        ValueError: as `rewound_predictions` does.
+    """
+    (x, y), (u, v) = resident(model, train), resident(model, test)
+    predicted = rewound_predictions(model, checkpoints, torch.cat([x, u]), parts, bn=bn, images=x, progress=progress)
+    hits = predicted == xr.DataArray(torch.cat([y, v]).cpu().numpy(), dims="example")
+    means = {
+        "train_accuracy": hits[..., : len(y)].mean("example"),
+        "test_accuracy": hits[..., len(y) :].mean("example"),
+    }
+    return xr.Dataset(means, attrs=predicted.attrs)
+
+
+def rewound_predictions(
+    model: nn.Module,
+    checkpoints: Mapping[int, State],
+    inputs: Tensor,
+    parts: Parts | None = None,
+    *,
+    bn: Treatment = "rewind",
+    images: Tensor | None = None,
+    progress: bool = True,
+) -> xr.DataArray:
+    """Predict with a trained network of which a part is rolled back; the result is kept on disk.
+
+    Args:
+        model, checkpoints, parts, bn, progress: as for `rewound_accuracies`.
+        inputs: shape (N, ...).
+        images: on which `update` estimates the statistics, shape (M, ...).
+
+    Returns:
+        Predicted classes over (rewound, epoch, example).
+
+    Raises:
+        ValueError: no checkpoint, one of another architecture, no images to update on, or an unknown `bn`.
+    """
+    if bn not in TREATMENTS:
+        raise unknown("bn", bn, TREATMENTS)
+    if bn == "update" and images is None:
+        raise ValueError("BatchNorm's statistics cannot be updated without images; give some")
+    if not checkpoints:
+        raise ValueError("there is no checkpoint to rewind to; give one at least, by its epoch")
+    for earlier in checkpoints.values():
+        _check(model.state_dict(), earlier)
+    inputs = inputs.to(device_of(model))
+    rewinder = _Rewinder(model, checkpoints, single_layers(model, inputs[:1]) if parts is None else parts, bn, images)
+    which = store.shelf("rewound", rewinder.fingerprint(inputs))
+    with store.locked(which):
+        probe, known = which.get_tensors("probe"), which.get_dataset("predicted")
+        logits = rewinder.logits(inputs[:PROBED])
+        if probe is None or known is None or not points.same_logits(probe["logits"], logits):
+            known = rewinder.predictions(inputs, progress=progress).to_dataset(name="predicted")
+            which.put_tensors("probe", {"logits": logits})
+            which.put_dataset("predicted", known)
+    return known["predicted"]
+
+
+# --- the network that is rewound ---------------------------------------------------------------------------------
+
+
+class _Rewinder:
+    """A copy of a network, whose entries are put in place and back."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        checkpoints: Mapping[int, State],
+        parts: Parts,
+        bn: Treatment,
+        images: Tensor | None,
+    ) -> None:
+        """Copy the network, which is only read."""
+        self._model, self._checkpoints, self._parts, self._bn = model, checkpoints, parts, bn
+        self._images = None if images is None or bn != "update" else _shuffled(images).to(device_of(model))
+        self._network = shadow(model)
+        install(self._network, model, pack(space.flatten(model), model))
+        self._network.requires_grad_(False)
+        self._norms = averaging_statistics(self._network)
+        self._state = self._network.state_dict()  # the network's own tensors: they change with it
+
+    def fingerprint(self, inputs: Tensor) -> str:
+        """Name what decides the predictions."""
+        states = [state[key] for _, state in sorted(self._checkpoints.items()) for key in sorted(state)]
+        images = [] if self._images is None else [self._images]
+        entries = {name: _entries(self._state, part) for name, part in self._parts.items()}
+        about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": FORMAT}
+        return points.fingerprint(self._model, [inputs, *images, *states], {"rewound": json.dumps(about)})
+
+    @torch.no_grad()
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Give the final network's logits."""
+        logits: Tensor = self._network(inputs)
+        return logits
+
+    def predictions(self, inputs: Tensor, *, progress: bool) -> xr.DataArray:
+        """Predict with every part rewound to every epoch."""
+        epochs = sorted(self._checkpoints)
+        changes = [self._change(part, self._checkpoints[e]) for part in self._parts.values() for e in epochs]
+        short = self._shortened(changes, inputs[:2])
+        found = np.empty((len(self._parts), len(epochs), len(inputs)), dtype=np.int32)
+        batches = [slice(at, at + BATCH) for at in range(0, len(inputs), BATCH)]
+        for batch in tqdm(batches, desc="rewinding", unit="batch", leave=False, disable=not progress):
+            replay = Replay(self._network, inputs[batch])
+            for i, change in enumerate(changes):
+                with self._with(change):
+                    logits = replay.after(_modules(change)) if short[i] else self.logits(inputs[batch])
+                found[*divmod(i, len(epochs)), batch] = logits.argmax(1).cpu()
+        coordinates = {"rewound": list(self._parts), "epoch": epochs}
+        return xr.DataArray(found, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
+
+    def _change(self, part: Sequence[Layer] | None, earlier: State) -> State:
+        """Give the entries that rewinding a part changes."""
+        change = {key: earlier[key] for key in _entries(self._state, part, self._bn)}
+        if self._images is None or not self._norms:
+            return change
+        images, statistics = self._images, {k: v for k, v in self._state.items() if k.endswith(STATISTICS)}
+        with self._with({**statistics, **change}):
+            update_statistics(self._norms, len(images), lambda some: self.logits(images[some]))
+            return {**change, **{key: value.clone() for key, value in statistics.items()}}
+
+    def _shortened(self, changes: Sequence[State], some: Tensor) -> list[bool]:
+        """Tell for each change whether what comes before it need not be computed again, tried on some images."""
+        found, replay = [], Replay(self._network, some)
+        for change in changes:
+            with self._with(change):
+                found.append(replay.agrees(_modules(change)))
+            if not found[-1]:
+                replay = Replay(self._network, some)
+        return found
+
+    @contextmanager
+    def _with(self, change: State) -> Iterator[None]:
+        """Put entries in place, and the final ones back."""
+        kept = {key: self._state[key].clone() for key in change}
+        try:
+            for key, value in change.items():
+                self._state[key].copy_(value)
+            yield
+        finally:
+            for key, value in kept.items():
+                self._state[key].copy_(value)
+
+
+def _check(final: State, earlier: State) -> None:
+    for key in final.keys() | earlier.keys():
+        if key not in final or key not in earlier or final[key].shape != earlier[key].shape:
+            raise ValueError(f"the states are not of one architecture: {key} is missing in one, or of another shape")
+
+
+def _entries(state: State, layers: Sequence[Layer] | None, bn: str = "rewind") -> list[str]:
+    """List the entries that are rewound; None is all of them."""
+    keys = list(state) if layers is None else [key for layer in layers for key in layer.entries(state)]
+    return [key for key in keys if bn != "keep" or not key.endswith(STATISTICS)]
+
+
+def _shuffled(images: Tensor) -> Tensor:
+    """Mix the classes: a batch of one class would be normalised in itself."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
+
+
+def _modules(change: State) -> set[str]:
+    return {key.rpartition(".")[0] for key in change}

@@ -1,0 +1,100 @@
+"""A panel that rewinds a layer, or a layer and all after it, and shows what is forgotten and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import ipywidgets
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from landscape_utils.labels import SUBSETS
+from landscape_utils.plots import COLOURS, to_png
+from landscape_utils.rewinding import ALL, last_layers, titles
+from landscape_utils.rewinding_plots import KNOWN, epoch_axis
+from landscape_utils.rewinding_study import Subject
+from landscape_utils.widgets import Panel
+
+WHAT = [("this layer alone", "alone"), ("this layer and all after it", "rest")]
+
+Tick = Callable[[int, int], None]
+
+
+def rewinding_panel(subject: Subject) -> Panel:
+    """Explore one run: which layers are rewound, and to which epoch.
+
+    Single layers are looked up; the last layers are measured once, which takes about a second a choice.
+
+    Returns:
+        The panel; its controls are `what`, `layer` and `epoch`.
+    """
+    names = titles(subject.model, subject.inputs[:1])
+    tails = last_layers(subject.model, subject.inputs[:1])
+    single, epochs = subject.accuracies(), subject.run.epochs
+    whole = single.sel(rewound=ALL)
+    stopped = int(whole.sel(subset="test").idxmax("epoch"))
+
+    @cache
+    def curves(what: str, layer: str) -> xr.DataArray:
+        if what == "alone":
+            return single.sel(rewound=layer)
+        tail = f"last {len(names) - list(names).index(layer)}"
+        return subject.accuracies({tail: tails[tail]}).sel(rewound=tail)
+
+    def show(tick: Tick, what: str, layer: str, epoch: int) -> Iterator[bytes]:
+        tick(0, 1)
+        found = curves(what, layer)
+        figure = Figure(figsize=(9.4, 4.0))
+        _curves(found, whole.sel(epoch=stopped), epoch, ax=figure.add_axes((0.07, 0.14, 0.47, 0.68)))
+        _bars(found, whole, epoch, stopped, ax=figure.add_axes((0.63, 0.14, 0.36, 0.68)))
+        which = names[layer] if what == "alone" else f"{names[layer]} and all after it"
+        figure.suptitle(
+            f"{subject.run.spec.model}, seed {subject.run.spec.seed}: {which}, rewound to epoch {epoch}", fontsize=11
+        )
+        tick(1, 1)
+        yield to_png(figure)
+
+    controls: dict[str, Any] = {
+        "what": ipywidgets.Dropdown(options=WHAT, description="rewound"),
+        "layer": ipywidgets.Dropdown(
+            options=[(title, name) for name, title in names.items()], value=list(names)[-1], description="layer"
+        ),
+        "epoch": ipywidgets.SelectionSlider(
+            options=epochs, value=stopped, description="epoch", continuous_update=False
+        ),
+    }
+    return Panel(show, controls, width=850, stepwise=True)
+
+
+def _curves(found: xr.DataArray, stopped: xr.DataArray, epoch: int, *, ax: Axes) -> None:
+    """Draw training, test and restored accuracy against the rewind epoch, and where the slider stands."""
+    for (subset, label), colour in zip(KNOWN.items(), (COLOURS[5], COLOURS[0], COLOURS[2]), strict=True):
+        rows = found.sel(subset=subset)
+        ax.plot(rows["epoch"], rows, color=colour, lw=1.8, label=label)
+        ax.plot(epoch, float(rows.sel(epoch=epoch)), color=colour, marker="o", ms=6)
+    ax.axhline(float(stopped.sel(subset="test")), color=COLOURS[1], ls=":", lw=1.6, label="early stopping, test images")
+    ax.axvline(epoch, color="black", lw=0.8)
+    ax.set(xlabel="rewind epoch", ylabel="accuracy", ylim=(0, 1.02))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.tick_params(labelsize=8)
+    epoch_axis(ax, int(found["epoch"][-1]))
+    ax.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.98))
+
+
+def _bars(found: xr.DataArray, whole: xr.DataArray, epoch: int, stopped: int, *, ax: Axes) -> None:
+    """Draw the four subsets' accuracies, and beside them those of the final and of the early-stopped network."""
+    places = range(len(SUBSETS))
+    ax.bar(places, found.sel(epoch=epoch, subset=list(SUBSETS)), color=COLOURS[4], label="rewound")
+    for name, at, colour in (("final", int(whole["epoch"][-1]), "black"), ("early-stopped", stopped, COLOURS[1])):
+        level = whole.sel(epoch=at, subset=list(SUBSETS))
+        ax.scatter(places, level, marker="_", s=900, lw=2, color=colour)
+        ax.plot([], [], color=colour, lw=2, label=name)
+    ax.set_xticks(places, SUBSETS, fontsize=9)
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.tick_params(axis="y", labelsize=8)
+    ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.98))

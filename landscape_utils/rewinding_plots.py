@@ -1,0 +1,194 @@
+"""Pictures of rewound networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from landscape_utils.claims import student
+from landscape_utils.plots import COLOURS
+from landscape_utils.rewinding import ALL
+from landscape_utils.rewinding_study import best, final, settling
+
+DEPTHS = plt.get_cmap("viridis")
+KNOWN = {"train": "training images", "test": "test images", "restored": "permuted images, true labels"}
+LONG = 40  # epochs; a longer training is shown on a logarithmic axis
+NAMED = 10  # lines in a legend
+_BN = {"rewind": "rewound with the layer", "keep": "final ones kept", "update": "estimated anew after rewinding"}
+
+
+def course(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", "test", "restored")) -> Figure:
+    """Draw accuracy against the rewind epoch, a line a layer, means over seeds; a row an architecture.
+
+    Dashed: all layers rewound, which is the network as it was at that epoch; dotted: early stopping.
+
+    Args:
+        tables: from `by_layer`, by architecture.
+        subsets: one column each.
+    """
+    size = (3.5 * len(subsets) + 1.5, 3.4 * len(tables) + 0.4)
+    figure, axes = plt.subplots(len(tables), len(subsets), figsize=size, layout="constrained", squeeze=False)
+    for row, (name, table) in zip(axes, tables.items(), strict=True):
+        for ax, subset in zip(row, subsets, strict=True):
+            course_axes(table, subset, ax=ax)
+        row[0].set_ylabel(f"accuracy of {name}")
+        row[-1].legend(
+            *_some(row[-1]), fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="rewound"
+        )
+    for ax, subset in zip(axes[0], subsets, strict=True):
+        ax.set_title(KNOWN[subset], fontsize=10)
+    figure.supxlabel("rewind epoch", fontsize=10)
+    return figure
+
+
+def course_axes(table: xr.Dataset, subset: str, *, ax: Axes | None = None) -> Axes:
+    """Draw one subset's accuracy against the rewind epoch."""
+    ax = ax or plt.subplots(layout="constrained")[1]
+    layers = [name for name in table["rewound"].values if name != ALL]
+    for name, colour in zip([*layers, ALL], [*depth_colours(len(layers)), "black"], strict=True):
+        mean = table["accuracy"].sel(rewound=name, subset=subset).mean("seed", skipna=False).dropna("epoch")
+        dashes, mark = ("--", "") if name == ALL else ("-", ".")
+        title = str(mean["title"].values)
+        ax.plot(mean["epoch"], mean, color=colour, ls=dashes, lw=1.5, marker=mark, ms=4, label=title)
+    stopped = float(at_stopping(table).sel(subset=subset).mean())
+    ax.axhline(stopped, color=COLOURS[1], ls=":", lw=1.6, label="early stopping")
+    _accuracy_axis(ax)
+    epoch_axis(ax, int(table["epoch"].max()))
+    return ax
+
+
+def at_stopping(table: xr.Dataset) -> xr.DataArray:
+    """Give the early-stopped network's accuracies, over (seed, subset)."""
+    return table["accuracy"].sel(rewound=ALL, epoch=table["stopped"]).drop_vars(("rewound", "epoch", "title"))
+
+
+def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
+    """Draw what each layer gives back at its best epoch, in points above the final network; a row an architecture.
+
+    Epochs as in `best`; differences are paired by seed, and have 95 % intervals. Dotted: what early stopping has.
+
+    Args:
+        tables: from `by_layer`, by architecture.
+    """
+    size = (max(7.0, 0.55 * max(table.sizes["rewound"] for table in tables.values()) + 1), 3.4 * len(tables) + 0.5)
+    figure, axes = plt.subplots(len(tables), 1, figsize=size, layout="constrained", squeeze=False, sharey=True)
+    for ax, (name, table) in zip(axes[:, 0], tables.items(), strict=True):
+        gained = 100 * (best(table)["accuracy"] - final(table))
+        ax.axhline(0, color="0.45", lw=1)
+        for subset, colour, aside in (("test", COLOURS[0], -0.1), ("restored", COLOURS[2], 0.1)):
+            rows = gained.sel(subset=subset)
+            label = KNOWN[subset]
+            ax.axhline(
+                float(rows.sel(rewound=ALL).mean()), color=colour, ls=":", lw=1.6, label=f"early stopping: {label}"
+            )
+            _with_intervals(rows.drop_sel(rewound=ALL), colour, label, aside, ax=ax)
+        ax.set_xlabel(f"layer of {name} that is rewound to its best epoch")
+        ax.set_ylabel("gain over the final network (points)", fontsize=9)
+    axes[0][0].legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
+
+
+def last_layers(found: xr.DataArray, titles: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Draw accuracies with the last k layers rewound to the epoch of early stopping: thin a seed, bold their mean.
+
+    Args:
+        found: from `last`, over (seed, last, subset).
+        titles: of the layers, the first one first.
+        ax: where to draw.
+    """
+    ax = ax or plt.subplots(figsize=(6.8, 3.9), layout="constrained")[1]
+    for (subset, label), colour in zip(KNOWN.items(), (COLOURS[5], COLOURS[0], COLOURS[2]), strict=True):
+        rows = found.sel(subset=subset)
+        ax.plot(rows["last"], rows.transpose("last", "seed"), color=colour, lw=0.6, alpha=0.7)
+        ax.plot(rows["last"], rows.mean("seed"), color=colour, lw=2, marker="o", ms=5, label=label)
+    names = ["0", *(f"{k}: from {title}" for k, title in enumerate(reversed(titles), start=1))]
+    ax.set_xticks(found["last"].values, names, rotation=45, ha="right")
+    ax.set(xlabel="last layers that are rewound (0: the final network)", ylabel="accuracy")
+    _accuracy_axis(ax)
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def settling_scatter(tables: Mapping[str, xr.Dataset], *, ax: Axes | None = None) -> Axes:
+    """Draw the epoch at which each convolution has settled, a mark a seed, their means joined.
+
+    Args:
+        tables: from `by_layer`, by architecture.
+        ax: where to draw.
+    """
+    ax = ax or plt.subplots(figsize=(6.2, 3.8), layout="constrained")[1]
+    for i, (name, table) in enumerate(tables.items()):
+        epochs = settling(table)
+        epochs = epochs.isel(rewound=["conv" in str(title) for title in epochs["title"].values])
+        depth, colour = np.arange(1, epochs.sizes["rewound"] + 1), COLOURS[i % len(COLOURS)]
+        ax.plot(depth, epochs.mean("seed"), color=colour, lw=1.6, label=name)
+        for k, row in enumerate(epochs.values):  # aside, so that equal ones are seen
+            ax.scatter(depth + 0.08 * (k - (len(epochs) - 1) / 2), row, s=16, color=colour, alpha=0.7)
+    ax.set(xlabel="convolution (1: next to the images)", ylabel="epoch from which it has settled", ylim=(0, None))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def treatment_bars(found: xr.DataArray, *, ax: Axes | None = None) -> Axes:
+    """Draw test accuracy by layer and by what becomes of BatchNorm's statistics; means over seeds.
+
+    Args:
+        found: from `treatments`, over (bn, seed, rewound, subset).
+        ax: where to draw.
+    """
+    ax = ax or plt.subplots(figsize=(7.6, 3.8), layout="constrained")[1]
+    width, places = 0.27, np.arange(found.sizes["rewound"])
+    for i, bn in enumerate(found["bn"].values):
+        rows = found.sel(bn=bn, subset="test")
+        ax.bar(places + (i - 1) * width, rows.mean("seed"), width, color=COLOURS[i], label=_BN[str(bn)])
+    ax.set_xticks(places, found["title"].values, rotation=45, ha="right")
+    ax.set(xlabel="layer that is rewound to the epoch of early stopping", ylabel="test accuracy", ylim=(0, None))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), title="BatchNorm")
+    return ax
+
+
+# --- small things ------------------------------------------------------------------------------------------------
+
+
+def depth_colours(count: int) -> list[tuple[float, ...]]:
+    """Give a colour for each layer, dark ones first; the palest yellow is left out."""
+    return [tuple(DEPTHS(x)) for x in np.linspace(0, 0.93, count)]
+
+
+def epoch_axis(ax: Axes, last: int) -> None:
+    """Show whole epochs; a long training on a logarithmic axis that has room for 0."""
+    if last > LONG:
+        ax.set_xscale("symlog", linthresh=1)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _accuracy_axis(ax: Axes) -> None:
+    ax.set_ylim(0, 1.02)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.tick_params(labelsize=8)
+
+
+def _some(ax: Axes) -> tuple[list[object], list[str]]:
+    """Take what a legend has room for: some of the layers, and all that is not one."""
+    handles, names = ax.get_legend_handles_labels()
+    layers, others = list(range(len(names) - 2)), [len(names) - 2, len(names) - 1]
+    shown = sorted({layers[i] for i in np.linspace(0, len(layers) - 1, min(NAMED, len(layers))).round().astype(int)})
+    return [handles[i] for i in (*shown, *others)], [names[i] for i in (*shown, *others)]
+
+
+def _with_intervals(rows: xr.DataArray, colour: str, label: str, aside: float, *, ax: Axes) -> None:
+    """Draw means over seeds, with their 95 % intervals where there are two seeds or more."""
+    values = rows.transpose("seed", "rewound").values
+    mean, reach = values.mean(0), np.array([student(column)[1] for column in values.T]) - values.mean(0)
+    where, bars = np.arange(len(mean)), np.where(np.isfinite(reach), reach, 0)
+    ax.errorbar(where + aside, mean, bars, color=colour, marker="o", ms=5, capsize=3, lw=1.4, ls="", label=label)
+    ax.set_xticks(where, rows["title"].values, rotation=45, ha="right")
