@@ -146,7 +146,7 @@ def late_layers_memorize(found: xr.Dataset, claim: str = "MG-4") -> Judgement:
         f"{len(where.late)} layers, interval over seeds above 0; mean of the first {len(where.early)} within "
         f"{STILL:.0%}; restored, mean of the last {len(where.late)}, interval below 0",
         measured=f"permuted late {_percent(rises)}, early {_percent(before)}; restored late {_percent(falls)}",
-        holds=up[0] > 0 and abs(float(before.mean())) <= STILL and down[1] < 0,
+        holds=None if len(rises) < 2 else up[0] > 0 and abs(float(before.mean())) <= STILL and down[1] < 0,
         effect=float(rises.mean()),
         interval=up,
         reason=_alone(rises),

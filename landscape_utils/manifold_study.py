@@ -205,9 +205,7 @@ def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, siz
 # --- mean-field against empirical capacity ----------------------------------------------------------------------
 
 
-def capacities(
-    run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int | None = None
-) -> xr.Dataset:
+def capacities(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int) -> xr.Dataset:
     """Set the mean-field capacity beside the empirical one, at the final epoch (geometry of memorization, figure 1B).
 
     Where a layer's features do not suffice for half of all dichotomies, the empirical capacity is NaN.

@@ -73,5 +73,4 @@ def _needs(name: str, title: str) -> pytest.MarkDecorator:
 
 
 needs_cifar10 = _needs("cifar10", "CIFAR-10")
-needs_cifar100 = _needs("cifar100", "CIFAR-100")
 needs_mnist = _needs("mnist", "MNIST")

@@ -23,7 +23,7 @@ FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_si
 COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
 EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
 BRIEF = {"epochs": "2", "seeds": "[0]", "simple_seeds": "1", "images": "30", "depths": "[2, 4]", "test_size": "200"}
-MEMORY = {"epochs": "3", "seeds": "[0]", "train_size": "300", "test_size": "200", "shares": "[0.5]"}
+MEMORY = {**FAST, "architectures": '["fcn"]', "epochs": "3", "seeds": "[0]", "shares": "[0.5]", "n_t": "10"}
 BY_WIDTH = {"widths": "[2, 4, 8, 16]", "epochs": "60", "seeds": "[0, 1]", "n_t": "10"}
 # The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
 PANELS = [

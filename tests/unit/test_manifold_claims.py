@@ -111,6 +111,12 @@ def test_late_layers_memorize_where_permuted_rises_and_restored_falls(late: dict
     assert verdicts.late_layers_memorize(geometry(**late), claim="MG-14").id == "MG-14"
 
 
+def test_one_seed_has_numbers_and_no_verdict() -> None:
+    got = verdicts.late_layers_memorize(geometry(permuted=2.0, restored=0.7).isel(seed=[0]))
+    assert (got.verdict, got.reason) == ("not testable here", "one seed has no interval")
+    assert "permuted late +99%" in got.measured
+
+
 def test_an_early_layer_that_memorizes_breaks_it() -> None:
     found = geometry(permuted=2.0, restored=0.7)
     found["capacity"].loc[{"epoch": "final", "subset": "permuted", "layer": list("abcd")}] *= 1.2

@@ -84,7 +84,7 @@ def test_capacity_is_counted_where_the_features_suffice(run: Run) -> None:
     counted = found["empirical"]
     assert counted.notnull().any()
     assert bool((found["low"] <= counted).where(counted.notnull(), True).all())
-    few = study.capacities(run, ["3"], points=6, n_t=10, dichotomies=10)  # 60 points in 16 dimensions
+    few = study.capacities(run, ["3"], points=6, n_t=10, dichotomies=10, classes=10)  # 60 points in 16 dimensions
     assert few["empirical"].isnull().any()
     assert few["mean_field"].notnull().all()
 
