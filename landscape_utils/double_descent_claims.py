@@ -5,6 +5,8 @@ The criterion was written before any network of the notebook's own seeds was tra
 MFTMA's default removes up to three of the nine directions that ten centres span; how many changes from network to
 network, and centres of which little is left make radii of 4 beside radii of 1. In the trials the error had a double
 descent and the dimension had none, with either rank; what memorization adds to the dimension was seen there first.
+How the turning points are picked was mended on them, too: at first they were those for which the smallest of all three
+changes is largest, which the first fall could decide, whatever the peak.
 
 **Turning points.** A curve over widths has a double descent if it falls to a dip, rises to a peak, and falls to the
 last width. The peak is the width that stands highest above both the lowest one before it, the dip, and the last one:
