@@ -28,6 +28,8 @@ KINDS = {  # shelves, and what lies on them
     "points": "landscapes",
     "spectra": "spectra",
     "mined": "mined directions",
+    "geometry": "manifold geometries",
+    "gradients": "split gradients",
     "widths": "widths of double descent",
     "rewound": "rewound networks",
     "batch-sizes": "batch sizes",

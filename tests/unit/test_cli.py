@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -171,3 +172,9 @@ def test_report_reads_the_verdicts_from_the_files(
     assert "holds no claims" in capsys.readouterr().err
     assert landscape("report", "--out", tmp_path / "empty", monkeypatch=monkeypatch) == 2
     assert "run a notebook first" in capsys.readouterr().err
+
+
+def test_every_shelf_of_the_cache_is_listed_and_can_be_cleared() -> None:
+    modules = (ROOT / "landscape_utils").glob("*.py")
+    kinds = {kind for path in modules for kind in re.findall(r'shelf\("([a-z-]+)"', path.read_text())}
+    assert kinds == set(cli.KINDS)
