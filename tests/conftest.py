@@ -57,6 +57,13 @@ def small_npz(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _untimed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the first batch size: in an empty cache, timing all of them costs more than what is tested."""
+    if request.path.stem != "test_engine":
+        monkeypatch.setattr("landscape_utils.engine.best_batch", lambda timed, sizes: sizes[0])
+
+
+@pytest.fixture(autouse=True)
 def _close_figures() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
