@@ -21,7 +21,7 @@ setup: .venv/.ready
 
 run: setup
 	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures
-	$(BIN)/landscape report --out $(OUT)
+	$(BIN)/landscape report --out $(OUT) --figures figures
 
 # Two processes of one thread each: what the tests compute is too small for two threads.
 test: setup lint

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import psutil
 import typer
 
 from landscape_utils import store
 from landscape_utils.files import home
+
+if TYPE_CHECKING:
+    from landscape_utils import sweeps
 
 app = typer.Typer(
     help="Notebooks on why deep networks generalise: run them, fetch their data, look after their cache.",
@@ -100,6 +105,57 @@ def run(
         print(f"  claims             {out}/{path.stem}.claims.json")
 
 
+@app.command()
+def sweep(
+    notebook: Annotated[str, typer.Argument(help="A name such as 01_cctm, or a path.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", help="A parameter and its values: name=a,b or name=0..9; may be repeated.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="quick, standard or paper.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, of one thread each; one a core by default.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler that has workers, tcp://...")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("sweeps"),
+) -> None:
+    """Run a notebook over a product of parameters; the same command goes on where it was stopped."""
+    from landscape_utils import execute, sweeps
+
+    path = execute.notebook_path(notebook)
+    given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
+    cells = sweeps.cells_of(path, given, out)
+    for cell in cells:  # what would fail is told before anything runs
+        execute.setup_of(path, cell.values)
+    wrong: dict[sweeps.Cell, str] = {}
+    if not all(cell.done for cell in cells):
+        try:
+            with sweeps.cluster(workers, scheduler) as client:
+                wrong = sweeps.sweep(path, cells, client)
+        except KeyboardInterrupt:
+            _stop("stopped; finished runs are kept, and the same command goes on from there", 130)
+    _gather(cells, out / path.stem)
+    if wrong:
+        cell, problem = next(iter(wrong.items()))
+        _stop(f"{len(wrong)} of {len(cells)} runs failed; {cell.folder.name}: {problem}", 1)
+
+
+def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
+    """Write a sweep's numbers and its picture, and say where they lie."""
+    from landscape_utils import plots, sweep_plots, sweep_results
+    from landscape_utils.files import write_atomically
+
+    finished = sum(cell.done for cell in cells)
+    print(f"{finished} of {len(cells)} runs are finished, each in its folder below {folder}")
+    if not finished:
+        return
+    found = sweep_results.collect(cells)
+    write_atomically(folder / "sweep.nc", found.to_netcdf(engine="h5netcdf"))
+    print(f"  numbers   {folder / 'sweep.nc'} (xarray.open_datatree)")
+    if found.attrs["left_out"]:
+        print(f"  left out  {found.attrs['left_out']}")
+    if np.isfinite(found["effect"]).any():
+        write_atomically(folder / "sweep.png", plots.to_png(sweep_plots.summary(found.to_dataset())))
+        print(f"  picture   {folder / 'sweep.png'}")
+
+
 def _print_costs(path: Path, setup: object) -> None:
     from landscape_utils.costs import estimate
     from landscape_utils.profiles import Setup
@@ -184,23 +240,40 @@ def cache_clear() -> None:
 
 
 @app.command()
-def report(out: Annotated[Path, typer.Option(help="Folder with the claims of earlier runs.")] = Path("out")) -> None:
-    """Gather the claims of all runs into one table."""
-    from landscape_utils import claims
+def report(
+    out: Annotated[Path, typer.Option(help="Folder with the claims of earlier runs.")] = Path("out"),
+    figures: Annotated[Path | None, typer.Option(help="Folder of their pictures; OUT/figures by default.")] = None,
+) -> None:
+    """Gather the claims of all runs into one page, as HTML and as Markdown."""
+    from landscape_utils import reports
     from landscape_utils.files import write_atomically
 
-    files = sorted(out.glob("*.claims.json"))
-    if not files:
-        raise FileNotFoundError(f"{out} holds no claims; run a notebook first, e.g. landscape run 01_cctm --out {out}")
-    parts = ["# Claims\n"]
-    for file in files:
-        judgements, about = claims.load(file)
-        rests = f"Profile {about['profile']}; {about['data']}; seeds {about['seeds']}; {about['machine']}."
-        parts += [f"## {about['notebook']}\n", f"{rests}\n", claims.markdown_table(judgements) + "\n"]
-        for judgement in judgements:
+    sections = reports.gather(out, figures or out / "figures")
+    for section in sections:
+        for judgement in section.judgements:
             print(f"{judgement.id:6s} {judgement.verdict:18s} {judgement.measured}")
-    write_atomically(out / "report.md", "\n".join(parts).encode())
-    print(f"\nwritten to {out / 'report.md'}")
+    write_atomically(out / "report.html", reports.html(sections).encode())
+    write_atomically(out / "report.md", reports.markdown(sections, beside=out).encode())
+    print(f"\n{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
+
+
+@app.command("app")
+def serve_panels(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Names such as 01_cctm; all by default.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("-p", help="A parameter, name=value; may be repeated.")] = None,
+    port: Annotated[int, typer.Option(help="Port.")] = 8866,
+    ip: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+) -> None:
+    """Serve the panels without their code; who has the token may look, several at once."""
+    from landscape_utils import apps, execute
+
+    jobs = []
+    for name in notebooks or _all_notebooks():
+        path = execute.notebook_path(name)
+        values = execute.parse(path, list(parameter or []))
+        execute.setup_of(path, values)
+        jobs.append((path, values))
+    apps.serve(apps.prepare(jobs), ip=ip, port=port)
 
 
 @app.command()

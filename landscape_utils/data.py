@@ -15,6 +15,8 @@ from landscape_utils import sources
 from landscape_utils.archives import Arrays
 from landscape_utils.errors import unknown
 
+Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and standard deviation, one number a channel
+
 SHORT_NAMES = {"car": "automobile", "plane": "airplane"}
 SHORT_NAMES |= {long: short for short, long in SHORT_NAMES.items()}
 # Mirror images of these lose their class: a flipped E is no E.
@@ -118,6 +120,8 @@ def load_dataset(
     test_size: int | None = None,
     difficulty: float | None = None,
     image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     seed: int = 0,
     download: bool = True,
 ) -> Dataset:
@@ -126,7 +130,7 @@ def load_dataset(
     Names with no generator of their own resolve to `$LANDSCAPE_DATA/<name>.npz`, then to torchvision's (or the
     published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. Images of whole numbers 0
     to 255 are scaled to [0, 1], others taken as they are; all are normalised per channel by the training set's mean
-    and standard deviation. `spheres` stays as it is.
+    and standard deviation, or by those that are given. `spheres` stays as it is.
 
     Args:
         name: one of `dataset_names()`, or the path of an `.npz` (keys x_train, y_train, x_test, y_test, classes)
@@ -135,6 +139,7 @@ def load_dataset(
         test_size: the same for the test set.
         difficulty: of `glyphs10` and `glyphs100`; 1 is the default.
         image_size: resize the images of a folder to this height and width; other sources refuse it.
+        mean, std: what a model that was trained elsewhere expects, one number a channel.
         seed: of the generator, or of the stratified choice.
         download: fetch a published set that is not there yet.
 
@@ -143,7 +148,7 @@ def load_dataset(
 
     Raises:
         ValueError: unknown name or class, damaged or unsafe file, labels outside the classes, an empty class,
-            images of mixed size, or a size that cannot be had.
+            images of mixed size, a size that cannot be had, or a mean without std or of another length.
         FileNotFoundError: nothing is stored under that name or path and it could not be fetched.
     """
     arrays = sources.read(
@@ -159,7 +164,26 @@ def load_dataset(
     train = _stratified(arrays.x_train, arrays.y_train, train_size, seed, f"{name} training")
     test = _stratified(arrays.x_test, arrays.y_test, test_size, seed, f"{name} test")
     arrays = Arrays(*train, *test, arrays.classes)
-    return _assemble(name, arrays, normalise=name != "spheres")
+    if mean is None and std is None:
+        return _assemble(name, arrays, _none(arrays) if name == "spheres" else _channel_statistics(arrays.x_train))
+    data = _assemble(name, arrays, _given_statistics(mean or (), std or (), arrays.x_train.shape[-1]))
+    key = hashlib.sha256(f"{data.fingerprint} {data.mean} {data.std}".encode()).hexdigest()
+    return replace(data, fingerprint=key)
+
+
+def _none(arrays: Arrays) -> Statistics:
+    """Give the statistics that change nothing."""
+    channels = arrays.x_train.shape[-1]
+    return np.zeros(channels), np.ones(channels)
+
+
+def _given_statistics(mean: Sequence[float], std: Sequence[float], channels: int) -> Statistics:
+    if not len(mean) == len(std) == channels or not min(std) > 0:
+        raise ValueError(
+            f"mean is {tuple(mean)} and std is {tuple(std)}; give {channels} numbers of each, one a channel, and every "
+            "std above 0"
+        )
+    return np.array(mean), np.array(std)
 
 
 def from_arrays(name: str, arrays: Arrays, *, flippable: bool = True, croppable: bool = True) -> Dataset:
@@ -170,7 +194,8 @@ def from_arrays(name: str, arrays: Arrays, *, flippable: bool = True, croppable:
     """
     arrays = sources.as_images(arrays, name)
     _check(arrays, name)
-    return replace(_assemble(name, arrays, normalise=True), flippable=flippable, croppable=croppable)
+    data = _assemble(name, arrays, _channel_statistics(arrays.x_train))
+    return replace(data, flippable=flippable, croppable=croppable)
 
 
 def require_published(dataset: Dataset, *, accept_part: bool = False) -> None:
@@ -251,9 +276,8 @@ def _spread(y: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
     return chosen
 
 
-def _assemble(name: str, arrays: Arrays, *, normalise: bool) -> Dataset:
-    channels = arrays.x_train.shape[-1]
-    mean, std = _channel_statistics(arrays.x_train) if normalise else (np.zeros(channels), np.ones(channels))
+def _assemble(name: str, arrays: Arrays, statistics: Statistics) -> Dataset:
+    mean, std = statistics
 
     def labelled(x: NDArray[np.generic], y: NDArray[np.int64]) -> Labelled:
         inputs = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2).to(torch.float32)
@@ -274,7 +298,7 @@ def _assemble(name: str, arrays: Arrays, *, normalise: bool) -> Dataset:
     )
 
 
-def _channel_statistics(x: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _channel_statistics(x: NDArray[np.generic]) -> Statistics:
     """Mean and standard deviation per channel, of values scaled to [0, 1].
 
     uint8 images are counted by a histogram, which is exact: the same data give the same statistics anywhere.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -30,6 +30,10 @@ from landscape_utils.inference import Pairs, check_logits
 from landscape_utils.points import Finished
 from landscape_utils.shadow import probe
 from landscape_utils.space import Normalisation
+from landscape_utils.spread import Point, spread
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Progress = bool | Callable[[int, int], None]
 Known = Mapping[kept_points.Name, Sums]
@@ -52,6 +56,7 @@ class Options(TypedDict, total=False):
         classes: names; by default those the data carry, else the indices.
         cache: keep finished points on disk, and use those that are there.
         progress: a bar; or a function called after each point with (done, total), which may raise to stop.
+        client: of a Dask cluster, over whose workers the points are spread; they compute on the model's device.
     """
 
     origin: Tensor | None
@@ -62,6 +67,7 @@ class Options(TypedDict, total=False):
     classes: Sequence[str] | None
     cache: bool
     progress: Progress
+    client: Client | None
 
 
 def curve(
@@ -222,8 +228,19 @@ class _Landscape:
     @cached_property
     def engine(self) -> Engine:
         """Prepare the model, which a grid that is finished already never needs."""
-        walk: dict[str, Any] = {"origin": self.origin, "directions": self.directions, **self.settings}
-        return Engine(self.model, self.inputs, self.targets, **walk)
+        return Engine(**self.walk)
+
+    @property
+    def walk(self) -> dict[str, Any]:
+        """Name what the engine is prepared from."""
+        what = {"model": self.model, "inputs": self.inputs, "targets": self.targets}
+        return {**what, "origin": self.origin, "directions": self.directions, **self.settings}
+
+    def measured(self, points: list[Point], client: Client | None) -> Iterator[tuple[Point, Sums]]:
+        """Measure points, here or on a cluster, and give each as it is finished."""
+        if client is None or not points:
+            return ((point, self.engine.at(point)) for point in points)
+        return spread(client, self.walk, points)
 
     def finished(self) -> AbstractContextManager[Finished]:
         """Open the points that are kept."""
@@ -251,10 +268,10 @@ def _refined(
             # The landscape is ours alone only while a level is computed: a caller may stop looking at any grid.
             with landscape.finished() as finished:
                 finished.update(known)
-                for point in _points(part, place):
-                    if kept_points.name(point) not in finished:
-                        finished.add(point, landscape.engine.at(point))
-                        tick()
+                missing = {kept_points.name(p): p for p in _points(part, place) if kept_points.name(p) not in finished}
+                for point, sums in landscape.measured(list(missing.values()), how.get("client")):
+                    finished.add(point, sums)
+                    tick()
                 known = dict(finished)
             if part is levels[-1] and landscape.settings["precision"] == "bf16":
                 about |= _bf16_errors(landscape, known, every)

@@ -123,7 +123,7 @@ def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
     return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
 
 
-def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path) -> Path:
+def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path, progress: bool = True) -> Path:
     """Execute a notebook with parameters and keep it with all its outputs.
 
     Args:
@@ -131,6 +131,7 @@ def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path) -
         given: parameters that differ from its defaults.
         out: folder for the executed notebook, the numbers and the claims.
         figures: folder for the pictures.
+        progress: show a bar of the notebook's cells.
 
     Returns:
         The executed notebook; a failing cell's error is kept in it.
@@ -150,6 +151,7 @@ def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path) -
         parameters=dict(given),
         kernel_name="python3",
         cwd=Path.cwd(),
+        progress_bar=progress,
         extra_arguments=["--log-level=ERROR"],  # the kernel warns of its transport, which stays on this machine
     )
     return target

@@ -6,11 +6,11 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -147,8 +147,8 @@ class Setup:
             "seeds": list(self.seeds),
             **({"epsilon": self.epsilon} if self.epsilon else {}),
             **self.own,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {default_device()}",
-            "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+            "machine": f"{_processor()}, {os.cpu_count()} cores, {default_device()}",
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
         }
 
 
@@ -193,6 +193,14 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
     return Setup(notebook=notebook, profile=profile, **chosen)
 
 
+def _processor() -> str:
+    """Name the processor, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
+
+
 def _without(what: str, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {k: v for k, v in o.items() if k != what} for name, o in chosen.get("overrides", {}).items()}
 
@@ -213,6 +221,7 @@ def _widths(value: Sequence[float]) -> bool:
     return len(value) > 1 and min(value) > 0 and list(value) == sorted(set(value))
 
 
+_VERSIONS = ("landscape-utils", "torch", "numpy", "xarray")  # of what the numbers rest on
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sigma": (lambda v: v > 0, "it must be above 0"),
     "reach": (lambda v: v > 0, "it must be above 0"),

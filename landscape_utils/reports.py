@@ -1,0 +1,176 @@
+"""One page of what was found: every claim beside its paper's figure, this run's, and the picture it was read from."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, get_args
+
+from landscape_utils import claims
+from landscape_utils.claims import Judgement, Verdict
+from landscape_utils.ledger import CLAIMS, PICTURES
+from landscape_utils.profiles import out_folder
+
+COLOURS = {"reproduced": "#0072b2", "not reproduced": "#d55e00", "not testable here": "#777777"}  # told apart by all
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
+img { max-width: 100%; margin: 1rem 0; } h2 { margin-top: 3rem; border-top: 1px solid #ccc; padding-top: 1rem; }
+article { margin: 1.5rem 0; padding-left: 1rem; border-left: 4px solid var(--verdict); }
+article h3 { margin: 0; font-size: 1rem; } .verdict { color: var(--verdict); font-weight: bold; }
+dl { display: grid; grid-template-columns: 7rem 1fr; gap: .1rem 1rem; margin: .5rem 0; } dd { margin: 0; }
+dt, .about { color: #666; } .about { font-size: .9rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One notebook's claims.
+
+    Attributes:
+        judgements: in the notebook's order.
+        about: what they rest on: notebook, profile, data, seeds, machine, versions.
+        pictures: files, by claim, where there is one.
+    """
+
+    judgements: Sequence[Judgement]
+    about: Mapping[str, Any]
+    pictures: Mapping[str, Path]
+
+
+def gather(out: Path, figures: Path) -> list[Section]:
+    """Read the claims of all notebooks that ran.
+
+    Args:
+        out: folder of `*.claims.json`.
+        figures: folder of pictures.
+
+    Raises:
+        FileNotFoundError: no notebook has run.
+        ValueError: a file holds no claims.
+    """
+    files = sorted(out.glob("*.claims.json"))
+    if not files:
+        raise FileNotFoundError(f"{out} holds no claims; run a notebook first, e.g. landscape run 01_cctm --out {out}")
+    sections = []
+    for file in files:
+        judgements, about = claims.load(file)
+        found = {j.id: _picture(figures, about["notebook"], j.id) for j in judgements}
+        sections.append(Section(judgements, about, {i: path for i, path in found.items() if path is not None}))
+    return sections
+
+
+def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
+    """Find the picture a claim was read from; a notebook may draw one a network."""
+    if claim not in PICTURES:
+        return None
+    exact = figures / f"{notebook}-{PICTURES[claim]}.png"
+    others = sorted(figures.glob(f"{notebook}-{PICTURES[claim]}-*.png"))
+    return exact if exact.exists() else next(iter(others), None)
+
+
+def count(sections: Sequence[Section]) -> str:
+    """Say how many claims have which verdict."""
+    verdicts = Counter(j.verdict for section in sections for j in section.judgements)
+    each = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict))
+    return f"{verdicts.total()} claims: {each}"
+
+
+def rests_on(about: Mapping[str, Any]) -> str:
+    """Say what a notebook's claims rest on, in a line."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    seeds = ", ".join(map(str, about["seeds"]))
+    return f"profile {about['profile']}; {about['data']}; seeds {seeds}; {about['machine']}; {versions}"
+
+
+def markdown(sections: Sequence[Section], *, beside: Path) -> str:
+    """Write the page as Markdown.
+
+    Args:
+        sections: of `gather`.
+        beside: the folder of the page, from which it links to the pictures.
+    """
+    parts = ["# What was found", count(sections) + "."]
+    for section in sections:
+        parts += [f"## {section.about['notebook']}", rests_on(section.about).capitalize() + "."]
+        parts.append(claims.markdown_table(section.judgements))
+        for picture, ids in _by_picture(section).items():
+            parts.append(f"![{', '.join(ids)}]({Path(os.path.relpath(picture, beside)).as_posix()})")
+    return "\n\n".join(parts) + "\n"
+
+
+def html(sections: Sequence[Section]) -> str:
+    """Write the page as HTML that stands alone: the pictures are in it."""
+    body = [f"<h1>What was found</h1><p>{escape(count(sections))}.</p>", _overview(sections)]
+    for section in sections:
+        name = section.about["notebook"]
+        body.append(f'<h2 id="{name}">{name}</h2><p class="about">{escape(rests_on(section.about))}</p>')
+        shown = _by_picture(section)
+        for judgement in section.judgements:
+            body.append(_article(judgement))
+            for picture, ids in shown.items():
+                if ids[-1] == judgement.id:
+                    body.append(_image(picture, ids))
+    head = f'<meta charset="utf-8"><title>What was found</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+
+
+def overview(out: Path | None = None) -> str:
+    """Count the verdicts of all notebooks that ran, as a Markdown table.
+
+    Args:
+        out: folder of their claims; by default where notebooks write.
+    """
+    folder = out or out_folder()
+    if not any(folder.glob("*.claims.json")):
+        return "No notebook has been run here yet: `landscape run --all`."
+    verdicts = get_args(Verdict)
+    lines = ["| notebook | profile | " + " | ".join(verdicts) + " |", "|---" * (2 + len(verdicts)) + "|"]
+    for section in gather(folder, folder):
+        counts = Counter(j.verdict for j in section.judgements)
+        cells = [section.about["notebook"], section.about["profile"], *(str(counts[v]) for v in verdicts)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _by_picture(section: Section) -> dict[Path, list[str]]:
+    """List the claims that were read from each picture."""
+    shown: dict[Path, list[str]] = {}
+    for claim, picture in section.pictures.items():
+        shown.setdefault(picture, []).append(claim)
+    return shown
+
+
+def _overview(sections: Sequence[Section]) -> str:
+    rows = []
+    for section in sections:
+        name, counts = escape(section.about["notebook"]), Counter(j.verdict for j in section.judgements)
+        cells = "".join(f"<td>{counts[verdict]}</td>" for verdict in get_args(Verdict))
+        rows.append(f'<tr><td><a href="#{name}">{name}</a></td>{cells}</tr>')
+    names = "".join(f"<th>{verdict}</th>" for verdict in get_args(Verdict))
+    return f"<table><tr><th>notebook</th>{names}</tr>{''.join(rows)}</table>"
+
+
+def _article(judgement: Judgement) -> str:
+    claim = CLAIMS[judgement.id]
+    facts = {
+        "the paper": f"{claim.reported} ({claim.source})",
+        "this run": judgement.measured,
+        "criterion": judgement.criterion,
+        "note": judgement.reason,
+    }
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+    verdict = f'<span class="verdict">{judgement.verdict}</span>'
+    style = f"--verdict: {COLOURS[judgement.verdict]}"
+    title = f"<h3>{judgement.id} {escape(claim.statement)} {verdict}</h3>"
+    return f'<article id="{judgement.id}" style="{style}">{title}<dl>{listed}</dl></article>'
+
+
+def _image(picture: Path, ids: Sequence[str]) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    return f'<img alt="{escape(picture.stem)}: {", ".join(ids)}" src="data:image/png;base64,{data}">'

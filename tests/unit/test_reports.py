@@ -1,0 +1,112 @@
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import xarray as xr
+
+from landscape_utils import claims, interference_claims, reports
+from landscape_utils.ledger import CLAIMS, PICTURES
+
+ROOT = Path(__file__).parents[2]
+ABOUT = {
+    "notebook": "01_cctm",
+    "profile": "quick",
+    "data": "glyphs10, 60 training images",
+    "seeds": [0, 1],
+    "machine": "a <fast> one",
+    "versions": {"torch": "2.15.0"},
+}
+
+
+def judgement(claim: str = "CI-1", *, holds: bool | None = True, measured: str = "13 %") -> claims.Judgement:
+    return claims.judge(claim, criterion="x < 1 | y", measured=measured, holds=holds, reason="" if holds else "why")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    judgements = [judgement(), judgement("CI-2", holds=False), judgement("CI-13", holds=None)]
+    claims.save(judgements, tmp_path / "01_cctm.claims.json", ABOUT)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "01_cctm-heatmaps.png").write_bytes(b"one picture")
+    (tmp_path / "figures" / "01_cctm-symmetry-mlp.png").write_bytes(b"a picture of one network")
+    return tmp_path
+
+
+def test_both_pages_hold_all_of_every_claim(out: Path) -> None:
+    sections = reports.gather(out, out / "figures")
+    pages = {"md": reports.markdown(sections, beside=out), "html": reports.html(sections)}
+    for page in pages.values():
+        for text in ("3 claims: 1 reproduced, 1 not reproduced, 1 not testable here", "glyphs10, 60 training images"):
+            assert text.lower() in page.lower()
+        for text in ("seeds 0, 1", "torch 2.15.0", "13 %", CLAIMS["CI-1"].statement, CLAIMS["CI-2"].source, "why"):
+            assert text in page
+    assert "](figures/01_cctm-heatmaps.png)" in pages["md"]
+    assert "](figures/01_cctm-symmetry-mlp.png)" in pages["md"]
+    assert pages["html"].count("<img ") == 2
+    assert "a &lt;fast&gt; one" in pages["html"]
+    assert 'src="http' not in pages["html"]
+
+
+def test_a_broken_claim_changes_its_verdict_in_the_report(out: Path) -> None:
+    """Interference that goes one way only is not symmetric, and the page says so."""
+    rng, classes = np.random.default_rng(0), [f"c{i}" for i in range(10)]
+    pairs = rng.random((10, 10))
+    for matrix, verdict in ((pairs + pairs.T, "reproduced"), (np.triu(rng.random((10, 10))), "not reproduced")):
+        wrong = 0.2 * matrix / matrix.sum(1).max()
+        np.fill_diagonal(wrong, 1 - (wrong.sum(1) - wrong.diagonal()))
+        coords = {"true": classes, "predicted": classes, "examples": ("true", [200] * 10)}
+        rates = xr.DataArray(wrong, coords, dims=("true", "predicted"))
+        claims.save([interference_claims.is_symmetric({"a": rates})], out / "01_cctm.claims.json", ABOUT)
+        sections = reports.gather(out, out / "figures")
+        assert f"1 claims: {int(verdict == 'reproduced')} reproduced" in reports.count(sections)
+        assert f"**{verdict}**" in reports.markdown(sections, beside=out)
+        assert f'<span class="verdict">{verdict}</span>' in reports.html(sections)
+
+
+def test_numbers_come_from_the_files(out: Path) -> None:
+    file = out / "01_cctm.claims.json"
+    content = json.loads(file.read_text())
+    content["claims"][0]["measured"] = "98.76 % instead"
+    file.write_text(json.dumps(content))
+    assert "98.76 % instead" in reports.html(reports.gather(out, out / "figures"))
+
+
+def test_a_folder_without_claims_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="run a notebook first"):
+        reports.gather(tmp_path, tmp_path)
+
+
+def test_the_overview_counts_or_says_that_there_is_nothing(out: Path, home: Path) -> None:
+    assert "| 01_cctm | quick | 1 | 1 | 1 |" in reports.overview(out)
+    assert "landscape run --all" in reports.overview()
+
+
+def test_every_picture_of_a_claim_is_one_that_its_notebook_saves() -> None:
+    saved = {path.stem for path in (ROOT / "figures").glob("*.png")}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = path.read_text()
+        for claim in re.findall(r"\*\*([A-Z]{2}-\d+d?)\.\*\*", text):
+            if claim in PICTURES:
+                stem = f"{path.stem}-{PICTURES[claim]}"
+                assert any(name == stem or name.startswith(f"{stem}-") for name in saved), (claim, stem)
+    assert set(PICTURES) < set(CLAIMS)
+
+
+def test_the_readme_tells_the_verdicts_that_the_notebooks_carry() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for claim, verdict in carried(path).items():
+            (row,) = re.findall(rf"^\| {claim} .*$", readme, flags=re.M)
+            told = re.findall(r"\| (reproduced|not reproduced|not testable here)(?=[ ,|])", row)
+            assert told[:1] == [verdict], (claim, row)
+
+
+def carried(path: Path) -> dict[str, str]:
+    """Read the verdicts off the table in a committed notebook's outputs."""
+    cells = nbformat.read(path, as_version=4).cells
+    tables = [o["data"].get("text/markdown", "") for c in cells for o in c.get("outputs", []) if "data" in o]
+    rows = re.findall(r"^\| ([A-Z]{2}-\d+d?) .*\| \*\*(.+?)\*\*", "\n".join(tables), flags=re.M)
+    return dict(rows)
