@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 NOTEBOOK ?= --all
 OUT ?= out
+AT_ONCE ?= 2
 BIN := .venv/bin
 
 .PHONY: setup run test lint lab bench faults notebooks lock clean
@@ -20,7 +21,7 @@ setup: .venv/.ready
 	@touch $@
 
 run: setup
-	$(BIN)/landscape run $(NOTEBOOK) --out $(OUT) --figures figures
+	$(BIN)/landscape run $(NOTEBOOK) --at-once $(AT_ONCE) --out $(OUT) --figures figures
 	$(BIN)/landscape report --out $(OUT) --figures figures
 
 # Two processes of one thread each: what the tests compute is too small for two threads.

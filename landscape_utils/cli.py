@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,14 +65,13 @@ def run(
     profile: Annotated[str | None, typer.Option(help="quick, standard or paper.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of executed notebooks, numbers and claims.")] = Path("out"),
     figures: Annotated[Path | None, typer.Option(help="Folder of pictures; OUT/figures by default.")] = None,
+    at_once: Annotated[int, typer.Option(help="Notebooks at a time; with several, each has one thread.", min=1)] = 1,
     dry_run: Annotated[bool, typer.Option(help="Say what would be computed and what it would cost.")] = False,
 ) -> None:
     """Execute notebooks and say where their pictures, numbers and claims lie."""
-    from papermill.exceptions import PapermillExecutionError
-
     from landscape_utils import execute
 
-    names = _all_notebooks() if every else list(notebooks or [])
+    names = list(execute.ORDER) if every else list(notebooks or [])
     if not names:
         raise ValueError("no notebook is named; give names such as 01_cctm, or --all")
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
@@ -87,22 +85,18 @@ def run(
         for path, _, setup in jobs:
             _print_costs(path, setup)
         return
-    for path, values, _ in jobs:
-        begun = time.monotonic()
-        try:
-            target = execute.execute(path, values, out=out, figures=figures or out / "figures")
-        except KeyboardInterrupt:
-            _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
-        except PapermillExecutionError as error:
-            _stop(
-                f"{path.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {out / path.name}",
-                1,
-            )
-        print(f"{path.stem}: {time.monotonic() - begun:.0f} s")
-        print(f"  executed notebook  {target}")
-        print(f"  numbers            {out}/{path.stem}-*.nc")
-        print(f"  pictures           {figures or out / 'figures'}/{path.stem}-*")
-        print(f"  claims             {out}/{path.stem}.claims.json")
+    where = {"out": out, "figures": figures or out / "figures"}
+    try:
+        for path, seconds in execute.execute_all(
+            [(path, values) for path, values, _ in jobs], at_once=at_once, **where
+        ):
+            print(f"{path.stem}: {seconds:.0f} s")
+            print(f"  executed notebook  {out / path.name}")
+            print(f"  numbers            {out}/{path.stem}-*.nc")
+            print(f"  pictures           {where['figures']}/{path.stem}-*")
+            print(f"  claims             {out}/{path.stem}.claims.json")
+    except KeyboardInterrupt:
+        _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
 
 
 @app.command()

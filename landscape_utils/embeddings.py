@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 
+from landscape_utils import store
 from landscape_utils.features import activations
 from landscape_utils.labels import SUBSETS
 from landscape_utils.runs import Epoch, Run
 
+FORMAT = 1  # raise it when the same examples are embedded differently: kept planes are then not reused
 NEIGHBOURS = 15  # UMAP's default
 VOTERS = 10
 
@@ -54,6 +57,15 @@ def planes(
         Dataset: `position` (epoch, layer, example, axis); `label` (subset, example), the class's number by which the
         examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
     """
+    drawing = {"epochs": [str(e) for e in epochs], "layers": list(layers), "count": count, "shown": shown, "seed": seed}
+    key = {"format": FORMAT, "run": run.shelf.folder.name, **drawing}
+    compute = partial(_embedded, run, epochs, layers, count=count, shown=shown, seed=seed)
+    return store.remembered("geometry", store.digest(key), "planes", compute)
+
+
+def _embedded(
+    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, shown: int, seed: int
+) -> xr.Dataset:
     labels = run.labels()
     random = torch.Generator().manual_seed(seed)
     inputs, names = [], []

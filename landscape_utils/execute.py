@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import TypeAdapter, ValidationError
+from tqdm import tqdm
 
 from landscape_utils.errors import unknown
 from landscape_utils.profile_tables import PROFILES
@@ -123,6 +127,59 @@ def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
     return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
 
 
+# Trainings that notebooks share are met in turn, not at once; the tour tells what the others found.
+ORDER = (
+    "01_cctm",
+    "02_ego_flatness",
+    "04_gmi_mli_wpeak",
+    "06_mftma",
+    "05_bias_plateau",
+    "03_label_dancing",
+    "09_hessian_surfaces",
+    "07_rewinding",
+    "08_double_descent",
+    "10_gradient_split",
+    "00_tour",
+)
+
+
+def execute_all(
+    jobs: Sequence[tuple[Path, Mapping[str, Any]]], *, at_once: int, out: Path, figures: Path
+) -> Iterator[tuple[Path, float]]:
+    """Execute notebooks, one or several at a time, and give each with its seconds as it is finished.
+
+    Several at a time have one thread each: small networks gain little from a second one, and imports nothing.
+
+    Args:
+        jobs: notebooks, and the parameters of each.
+        at_once: how many at a time.
+        out, figures: as for `execute`.
+
+    Raises:
+        RuntimeError: a cell failed; the notebooks beside it are stopped.
+    """
+
+    def one(path: Path, values: Mapping[str, Any], progress: bool = True) -> float:
+        begun = time.monotonic()
+        execute(path, values, out=out, figures=figures, progress=progress)
+        return time.monotonic() - begun
+
+    if at_once == 1:
+        yield from ((path, one(path, values)) for path, values in jobs)
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ThreadPoolExecutor(at_once) as pool:
+        running = {pool.submit(one, path, values, False): path for path, values in jobs}
+        try:
+            for task in tqdm(as_completed(running), total=len(running), unit="notebook", desc="notebooks"):
+                yield running[task], task.result()
+        except BaseException:  # also Ctrl-C, of which kernels hear nothing
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in psutil.Process().children(recursive=True):
+                kernel.terminate()
+            raise
+
+
 def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path, progress: bool = True) -> Path:
     """Execute a notebook with parameters and keep it with all its outputs.
 
@@ -137,21 +194,26 @@ def execute(path: Path, given: Mapping[str, Any], *, out: Path, figures: Path, p
         The executed notebook; a failing cell's error is kept in it.
 
     Raises:
-        papermill.PapermillExecutionError: a cell failed.
+        RuntimeError: a cell failed; the executed notebook shows its error.
     """
+    from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 
     out.mkdir(parents=True, exist_ok=True)
     target = out / path.name
     # The kernel inherits these; a notebook opened by hand writes to the cache folder instead.
     os.environ["LANDSCAPE_OUT"], os.environ["LANDSCAPE_FIGURES"] = str(out.resolve()), str(figures.resolve())
-    execute_notebook(
-        path,
-        target,
-        parameters=dict(given),
-        kernel_name="python3",
-        cwd=Path.cwd(),
-        progress_bar=progress,
-        extra_arguments=["--log-level=ERROR"],  # the kernel warns of its transport, which stays on this machine
-    )
+    try:
+        execute_notebook(
+            path,
+            target,
+            parameters=dict(given),
+            kernel_name="python3",
+            cwd=Path.cwd(),
+            progress_bar=progress,
+            extra_arguments=["--log-level=ERROR"],  # the kernel warns of its transport, which stays on this machine
+        )
+    except PapermillExecutionError as error:  # which holds the whole traceback, and cannot be sent between processes
+        said = f"{path.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}; see {target}"
+        raise RuntimeError(said) from None
     return target

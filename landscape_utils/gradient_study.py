@@ -86,13 +86,8 @@ class Training:
         # The run names its data: they are loaded only where something is computed.
         what = {"run": self.run.shelf.folder.name, "images": self.images, "kind": kind, "study": FORMAT, **settings}
         told = {name: str(value) for name, value in what.items()}
-        which = store.shelf("gradients", points.fingerprint(model, [torch.zeros(0)], told))
-        with store.locked(which):
-            known = which.get_dataset(kind)
-            if known is None:
-                known = compute(model.to(default_device()))
-                which.put_dataset(kind, known)
-        return known
+        key = points.fingerprint(model, [torch.zeros(0)], told)
+        return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
 
 
 def looked_at(trainings: Sequence[Training], wanted: Sequence[int] | None) -> list[int]:

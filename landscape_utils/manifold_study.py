@@ -125,14 +125,12 @@ def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr
     """
     number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
     key = {"format": FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
-    which = store.shelf("geometry", store.digest(key))
-    with store.locked(which):
-        found = which.get_dataset("geometry")
-        if found is None:
-            model = run.model(epoch).to(default_device())
-            found = geometry(model, labels_of(run), sampling, seed=run.spec.seed, **chosen)
-            which.put_dataset("geometry", found)
-    return found
+
+    def compute() -> xr.Dataset:
+        model = run.model(epoch).to(default_device())
+        return geometry(model, labels_of(run), sampling, seed=run.spec.seed, **chosen)
+
+    return store.remembered("geometry", store.digest(key), "geometry", compute)
 
 
 @lru_cache(maxsize=2)
@@ -222,6 +220,12 @@ def capacities(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichot
         Dataset over (subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
         `empirical`, and its 95 % interval `low` and `high`.
     """
+    counting = {"points": points, "n_t": n_t, "dichotomies": dichotomies, "classes": classes}
+    key = {"format": FORMAT, "run": run.shelf.folder.name, "layers": list(layers), **counting}
+    return store.remembered("geometry", store.digest(key), "capacities", lambda: _counted(run, layers, **counting))
+
+
+def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int) -> xr.Dataset:
     model, labels = run.model(), labels_of(run)
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]

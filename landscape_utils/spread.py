@@ -38,7 +38,7 @@ def spread(client: Client, walk: dict[str, Any], points: Sequence[Point]) -> Ite
 
     waiting = dict.fromkeys(points)
     for _ in range(TRIES):
-        held = client.scatter(walk, broadcast=True, hash=False)
+        (held,) = client.scatter([walk], broadcast=True, hash=False)
         tasks = [client.submit(_measure, held.key, held, part, pure=False) for part in _parts(client, list(waiting))]
         try:
             for task in as_completed(tasks):

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -145,6 +145,17 @@ def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
         for leftover in which.folder.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
         yield
+
+
+def remembered(kind: str, key: str, name: str, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+    """Look a result up on its shelf; compute it and put it there where it is missing."""
+    which = shelf(kind, key)
+    with locked(which):
+        found = which.get_dataset(name)
+        if found is None:
+            found = compute()
+            which.put_dataset(name, found)
+    return found
 
 
 def shelves(kind: str) -> list[Shelf]:

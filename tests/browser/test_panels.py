@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TOKEN = "landscape-test"
+from tests.browser.conftest import ROOT, Lab, needs_chromium
+
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
 COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
 EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
@@ -27,6 +18,7 @@ MEMORY = {**FAST, "architectures": '["fcn"]', "epochs": "3", "seeds": "[0]", "sh
 BY_WIDTH = {"widths": "[2, 4, 8, 16]", "epochs": "60", "seeds": "[0, 1]", "n_t": "10"}
 # The notebook, parameters that take seconds, the handle that is moved (of all on the page), and how far in pixels.
 PANELS = [
+    ("00_tour", {**FAST, "images": "50"}, -1, 90),
     ("01_cctm", FAST, -1, 90),
     ("02_ego_flatness", {**FAST, **COARSE}, 0, 120),
     ("03_label_dancing", {**FAST, "epochs": "10"}, -1, -90),
@@ -39,10 +31,7 @@ PANELS = [
     ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200"}, -1, 120),
 ]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install the package chromium"),
-]
+pytestmark = [pytest.mark.browser, needs_chromium]
 
 
 def fast_copy(name: str, folder: Path, parameters: dict[str, str]) -> Path:
@@ -58,51 +47,12 @@ def fast_copy(name: str, folder: Path, parameters: dict[str, str]) -> Path:
     return path
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
-    """Serve JupyterLab on localhost and give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--notebook-dir={tmp_path}", "--expose-app-in-browser"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    environment = {**os.environ, "LANDSCAPE_HOME": str(tmp_path / "home")}
-    log = (tmp_path / "lab.log").open("w")
-    with subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as server:
-        address = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=1).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, (tmp_path / "lab.log").read_text()
-                    time.sleep(0.2)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(30)
-            log.close()
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser.new_page(viewport={"width": 1300, "height": 1000})
-        browser.close()
-
-
 @pytest.mark.parametrize(("name", "parameters", "handle", "way"), PANELS, ids=[panel[0] for panel in PANELS])
 def test_moving_the_slider_changes_the_picture(
-    name: str, parameters: dict[str, str], handle: int, way: int, tmp_path: Path, lab: str, page: Page
+    name: str, parameters: dict[str, str], handle: int, way: int, lab: Lab, page: Page
 ) -> None:
-    fast_copy(name, tmp_path, parameters)
-    errors = run_all(page, f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}")
+    fast_copy(name, lab.folder, parameters)
+    errors = run_all(page, lab.tree(name))
     picture = page.locator("img.widget-image").last
     picture.wait_for(state="attached", timeout=240_000)
     before = pixels(page)
@@ -121,9 +71,9 @@ def test_moving_the_slider_changes_the_picture(
     assert problems(page, errors) == []
 
 
-def test_the_surface_of_02_turns_in_the_browser(tmp_path: Path, lab: str, page: Page) -> None:
-    fast_copy("02_ego_flatness", tmp_path, {**FAST, **COARSE})
-    errors = run_all(page, f"{lab}/lab/tree/02_ego_flatness.ipynb?token={TOKEN}")
+def test_the_surface_of_02_turns_in_the_browser(lab: Lab, page: Page) -> None:
+    fast_copy("02_ego_flatness", lab.folder, {**FAST, **COARSE})
+    errors = run_all(page, lab.tree("02_ego_flatness"))
     page.locator("img.widget-image").last.wait_for(state="attached", timeout=240_000)
     page.get_by_role("button", name="3D").click()
     page.locator(".js-plotly-plot .gl-container canvas, .js-plotly-plot canvas").first.wait_for(timeout=20_000)
@@ -143,11 +93,11 @@ Panel(draw, {"x": ipywidgets.IntSlider(0, 0, 10, continuous_update=False)}, widt
 """
 
 
-def test_a_broken_panel_says_so_and_would_fail_the_test(tmp_path: Path, lab: str, page: Page) -> None:
+def test_a_broken_panel_says_so_and_would_fail_the_test(lab: Lab, page: Page) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BROKEN)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "broken.ipynb")
-    errors = run_all(page, f"{lab}/lab/tree/broken.ipynb?token={TOKEN}")
+    nbformat.write(notebook, lab.folder / "broken.ipynb")
+    errors = run_all(page, lab.tree("broken"))
     page.locator(".noUi-handle").first.wait_for(timeout=60_000)
     assert problems(page, errors) == []
     drag(page, 0, 90)

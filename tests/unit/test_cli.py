@@ -7,6 +7,7 @@ import pytest
 
 from landscape_utils import cli, execute, store
 from landscape_utils.data import Dataset
+from landscape_utils.profile_tables import PROFILES
 from landscape_utils.recipes import RunSpec
 from landscape_utils.training import train
 
@@ -115,6 +116,12 @@ def test_dry_run_says_what_it_would_cost_and_writes_nothing(
     assert not (tmp_path / "o").exists()
 
 
+def test_all_means_every_notebook_once() -> None:
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(execute.ORDER) == notebooks == set(PROFILES)
+    assert len(execute.ORDER) == len(notebooks)
+
+
 def test_list_names_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert landscape("list", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
@@ -157,7 +164,7 @@ def test_report_reads_the_verdicts_from_the_files(
 ) -> None:
     from landscape_utils import claims
 
-    about = {"notebook": "01_cctm", "profile": "quick", "data": "d", "seeds": [0], "machine": "m"}
+    about = {"notebook": "01_cctm", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {}}
     path = tmp_path / "01_cctm.claims.json"
     claims.save([claims.judge("CI-1", criterion="c", measured="13 %", holds=True)], path, about)
     assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
@@ -176,5 +183,5 @@ def test_report_reads_the_verdicts_from_the_files(
 
 def test_every_shelf_of_the_cache_is_listed_and_can_be_cleared() -> None:
     modules = (ROOT / "landscape_utils").glob("*.py")
-    kinds = {kind for path in modules for kind in re.findall(r'shelf\("([a-z-]+)"', path.read_text())}
+    kinds = {kind for path in modules for kind in re.findall(r'(?:shelf|remembered)\("([a-z-]+)"', path.read_text())}
     assert kinds == set(cli.KINDS)

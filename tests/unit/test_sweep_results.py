@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import claims, sweep_plots, sweep_results
+from landscape_utils import claims, sweep_results
 from landscape_utils.sweeps import DONE, Cell
 
 ABOUT = {"notebook": "n", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {"torch": "2"}}
@@ -78,23 +78,3 @@ def test_it_is_kept_as_netcdf(tmp_path: Path) -> None:
 def test_nothing_finished_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no run"):
         sweep_results.collect([Cell({}, {}, tmp_path)])
-
-
-def test_seeds_alone_and_two_parameters_can_be_drawn_and_nothing_cannot(tmp_path: Path) -> None:
-    one = sweep_results.collect([finished(tmp_path / "a", 1, s) for s in (0, 1, 2)]).to_dataset().isel(width=0)
-    assert sweep_plots.summary(one).axes[0].get_xlabel() == "seed"
-    both = sweep_results.collect([finished(tmp_path / "b", w, s) for w in (1, 2) for s in (0, 1)]).to_dataset()
-    drawn = sweep_plots.summary(both.rename(seed="depth"))
-    assert [t.get_text() for t in drawn.axes[0].get_legend().get_texts()] == ["depth 0", "depth 1"]
-    with pytest.raises(ValueError, match="no claim here"):
-        sweep_plots.summary(both.isel(claim=[1]))
-
-
-def test_the_picture_has_every_claims_interval_over_seeds(tmp_path: Path) -> None:
-    cells = [finished(tmp_path, w, s) for w in (1, 2) for s in (0, 1, 2)]
-    figure = sweep_plots.summary(sweep_results.collect(cells).to_dataset())
-    (ax,) = figure.axes  # CI-2 has no effect size
-    assert ax.get_title() == "CI-1: reproduced in 3 of 6 runs"
-    (bars,) = ax.containers
-    _, of_two = bars[2][0].get_segments()
-    assert of_two[:, 1] == pytest.approx(claims.student(np.array([20.0, 21.0, 22.0])))

@@ -1,0 +1,99 @@
+"""The app in a real Chromium: four visitors at once, and one who has no token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import ROOT, free_port, needs_chromium, wait_for
+from tests.browser.test_panels import FAST, drag, pixels
+
+TOKEN = "for-the-test"
+WAYS = (40, 80, 120, 160)  # how far each visitor moves the slider, in pixels
+
+pytestmark = [pytest.mark.browser, needs_chromium]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve a panel as a user does, and give its address and process."""
+    port, log = free_port(), tmp_path / "app.log"
+    given = [word for name, value in FAST.items() for word in ("-p", f"{name}={value}")]
+    command = [sys.executable, "-m", "landscape_utils.cli", "app", "01_cctm", *given, f"--port={port}"]
+    environment = {**os.environ, "LANDSCAPE_HOME": str(tmp_path / "home"), "JUPYTER_TOKEN": TOKEN}
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, cwd=ROOT) as server,
+    ):
+        try:
+            wait_for(f"http://127.0.0.1:{port}/voila/static/voila.js", server, log)
+            yield f"http://127.0.0.1:{port}", psutil.Process(server.pid)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.Process], chromium: Browser) -> None:
+    address, server = app
+    elsewhere: list[str] = []
+    pages = [chromium.new_context(viewport={"width": 1300, "height": 1000}).new_page() for _ in WAYS]
+    for page in pages:
+        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else elsewhere.append(r.url))
+        page.goto(f"{address}/voila/render/01_cctm.ipynb?token={TOKEN}", wait_until="commit")
+    for page in pages:
+        page.locator("img.widget-image").last.wait_for(state="attached", timeout=240_000)
+    assert len({pixels(page) for page in pages}) == 1
+    seen = []
+    for page, way in zip(pages, WAYS, strict=True):
+        before = pixels(page)
+        drag(page, -1, way)
+        page.wait_for_function(
+            "before => { const all = document.querySelectorAll('img.widget-image');"
+            " return all[all.length - 1].src !== before; }",
+            arg=before,
+            timeout=20_000,
+        )
+        seen.append(threshold(page))
+    assert len(set(seen)) == len(WAYS)
+    assert [threshold(page) for page in pages] == seen  # nobody's slider moved another's
+    pages[0].screenshot(path=str(shots() / "app.png"))
+    assert elsewhere == []
+    listening = [c.laddr.ip for p in (server, *server.children(recursive=True)) for c in p.net_connections("inet")
+                 if c.status == psutil.CONN_LISTEN]  # fmt: skip
+    assert len(listening) > len(WAYS)  # the server's, and each kernel's
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_nobody_gets_in_without_the_token(app: tuple[str, psutil.Process]) -> None:
+    address, server = app
+    kernel = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+    for page in ("/", "/voila/tree", "/voila/render/01_cctm.ipynb", "/voila/render/01_cctm.ipynb?token=wrong"):
+        with urllib.request.urlopen(address + page) as answer:
+            assert "/login" in answer.url, page
+    for page in (f"/api/kernels/{kernel}", "/voila/files/01_cctm.ipynb"):
+        with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+            urllib.request.urlopen(address + page)
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "a"}
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(f"{address}/api/kernels/{kernel}/channels", headers=upgrade))
+    assert not [p for p in server.children(recursive=True) if "ipykernel" in " ".join(p.cmdline())]
+
+
+def threshold(page: Page) -> str:
+    """Read what the slider says."""
+    return page.locator(".widget-slider .widget-readout").last.inner_text()
+
+
+def shots() -> Path:
+    folder = ROOT / "tests" / "browser" / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return folder
