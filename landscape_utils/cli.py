@@ -192,14 +192,28 @@ def list_notebooks() -> None:
 
 
 @app.command()
-def data(names: Annotated[list[str], typer.Argument(help="Datasets to fetch.")]) -> None:
-    """Fetch datasets ahead, for a room without a network."""
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="Datasets to fetch.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that the profiles use.")] = False,
+) -> None:
+    """Fetch datasets ahead, for a room without a network; what is there already stays."""
     from landscape_utils.data import load_dataset
-    from landscape_utils.sources import data_folder
+    from landscape_utils.sources import PUBLISHED, data_folder
 
-    for name in names:
-        loaded = load_dataset(name)
+    wanted = list(PUBLISHED) if every else list(names or [])
+    if not wanted:
+        raise ValueError("no dataset is named; give names such as cifar10, or --all")
+    missing = []
+    for name in wanted:
+        try:
+            loaded = load_dataset(name)
+        except FileNotFoundError as error:  # one that cannot be had keeps nobody from the others
+            print(error, file=sys.stderr)
+            missing.append(name)
+            continue
         print(f"{loaded.sizes}, {len(loaded.classes)} classes, inputs {loaded.input_shape}; kept in {data_folder()}")
+    if missing:
+        _stop(f"{len(missing)} of {len(wanted)} could not be fetched: {', '.join(missing)}", 1)
 
 
 @cache.command("list")

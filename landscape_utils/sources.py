@@ -54,8 +54,10 @@ def dataset_names() -> list[str]:
 
 
 def is_path(name: str) -> bool:
-    """Tell a path from a name: it has a separator or ends in `.npz`."""
-    return name.endswith(".npz") or "/" in name or os.sep in name
+    """Tell a path from a name: it has a separator, ends in `.npz`, or is a folder here and no dataset."""
+    if name.endswith(".npz") or "/" in name or os.sep in name:
+        return True
+    return name not in dataset_names() and Path(name).is_dir()
 
 
 def check_name(name: str) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from landscape_utils import cli, execute, store
-from landscape_utils.data import Dataset
+from landscape_utils.data import Dataset, from_arrays
 from landscape_utils.profile_tables import PROFILES
 from landscape_utils.recipes import RunSpec
 from landscape_utils.training import train
+from tests.conftest import small_arrays
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +137,23 @@ def test_data_fetches_and_says_where(
     small_npz.rename(small_npz.with_name("mnist.npz"))
     assert landscape("data", "mnist", monkeypatch=monkeypatch) == 0
     assert f"kept in {small_npz.parent}" in capsys.readouterr().out
+
+
+def test_all_data_are_fetched_as_far_as_they_can_be_had(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, small_npz: Path
+) -> None:
+    def only_mnist(name: str) -> Dataset:
+        if name != "mnist":
+            raise FileNotFoundError(f"{name} is not there")
+        return from_arrays("mnist", small_arrays())
+
+    monkeypatch.setattr("landscape_utils.data.load_dataset", only_mnist)
+    assert landscape("data", "--all", monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr()
+    assert "mnist" in said.out
+    assert "5 of 6 could not be fetched: cifar10, cifar100, fashion_mnist, tiny_imagenet, cub200" in said.err
+    assert landscape("data", monkeypatch=monkeypatch) == 2
+    assert "or --all" in capsys.readouterr().err
 
 
 def test_the_cache_can_be_listed_measured_and_cleared(

@@ -1,5 +1,6 @@
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -102,6 +103,15 @@ def test_the_readme_tells_the_verdicts_that_the_notebooks_carry() -> None:
             (row,) = re.findall(rf"^\| {claim} .*$", readme, flags=re.M)
             told = re.findall(r"\| (reproduced|not reproduced|not testable here)(?=[ ,|])", row)
             assert told[:1] == [verdict], (claim, row)
+
+
+def test_the_readmes_summary_counts_them() -> None:
+    found = Counter(v for path in (ROOT / "notebooks").glob("*.ipynb") for v in carried(path).values())
+    summary = (
+        f"Of {found.total()} claims, at the quick profile, {found['reproduced']} are reproduced, "
+        f"{found['not reproduced']} are not, and {found['not testable here']} cannot be tested at this scale."
+    )
+    assert summary in " ".join((ROOT / "README.md").read_text().split())
 
 
 def carried(path: Path) -> dict[str, str]:
