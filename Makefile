@@ -22,7 +22,6 @@ setup: .venv/.ready
 
 run: setup
 	$(BIN)/landscape run $(NOTEBOOK) --at-once $(AT_ONCE) --out $(OUT) --figures figures
-	$(BIN)/landscape report --out $(OUT) --figures figures
 
 # Two processes of one thread each: what the tests compute is too small for two threads.
 test: setup lint
@@ -44,6 +43,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks.hessian
 	$(BIN)/python -m tests.benchmarks.homogeneous
 	$(BIN)/python -m tests.benchmarks.mftma
+	$(BIN)/python -m tests.benchmarks.sweep
 
 faults: setup
 	$(BIN)/python -m pytest tests/unit/test_store.py tests/unit/test_training.py -k "kill or truncated or flipped or full" --kills 20

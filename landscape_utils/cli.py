@@ -97,6 +97,8 @@ def run(
             print(f"  claims             {out}/{path.stem}.claims.json")
     except KeyboardInterrupt:
         _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
+    if any(out.glob("*.claims.json")):
+        _write_report(out, where["figures"])
 
 
 @app.command()
@@ -252,17 +254,23 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder with the claims of earlier runs.")] = Path("out"),
     figures: Annotated[Path | None, typer.Option(help="Folder of their pictures; OUT/figures by default.")] = None,
 ) -> None:
-    """Gather the claims of all runs into one page, as HTML and as Markdown."""
+    """Gather the claims of all runs into one page, as HTML and as Markdown; `landscape run` ends with it."""
+    from landscape_utils import reports
+
+    for section in reports.gather(out, figures or out / "figures"):
+        for judgement in section.judgements:
+            print(f"{judgement.id:6s} {judgement.verdict:18s} {judgement.measured}")
+    _write_report(out, figures or out / "figures")
+
+
+def _write_report(out: Path, figures: Path) -> None:
     from landscape_utils import reports
     from landscape_utils.files import write_atomically
 
-    sections = reports.gather(out, figures or out / "figures")
-    for section in sections:
-        for judgement in section.judgements:
-            print(f"{judgement.id:6s} {judgement.verdict:18s} {judgement.measured}")
+    sections = reports.gather(out, figures)
     write_atomically(out / "report.html", reports.html(sections).encode())
     write_atomically(out / "report.md", reports.markdown(sections, beside=out).encode())
-    print(f"\n{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
+    print(f"{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
 
 
 @app.command("app")

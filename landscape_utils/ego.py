@@ -16,12 +16,13 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor, nn
 from torch.func import functional_call
+from tqdm import tqdm
 
 from landscape_utils import space
 from landscape_utils.data import Labelled, class_index
 from landscape_utils.engine import resident
 from landscape_utils.evaluate import Options, last, refine
-from landscape_utils.inference import Pairs, check_logits
+from landscape_utils.inference import BAR, Pairs, check_logits
 from landscape_utils.shadow import probe, shadow
 
 GRADIENT_BATCH = {"cuda": 1000, "mps": 500}
@@ -52,7 +53,8 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
     check_logits(logits, targets)
     width = logits.shape[1]
     wanted = range(width) if classes is None else [_index(data, c, width) for c in classes]
-    return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in wanted])
+    bar = tqdm(wanted, desc="class gradients", unit="class", **BAR)
+    return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in bar])
 
 
 def mean_gradient(model: nn.Module, data: Pairs) -> Tensor:

@@ -11,9 +11,11 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
+from tqdm import tqdm
 
 from landscape_utils import store
 from landscape_utils.features import activations
+from landscape_utils.inference import BAR
 from landscape_utils.labels import SUBSETS
 from landscape_utils.runs import Epoch, Run
 
@@ -81,7 +83,15 @@ def _embedded(
         names.append(own)
     images = torch.cat(inputs)
     found = {e: activations(run.model(e), images, list(layers)) for e in epochs}
-    position = np.array([[plane(found[e][layer], seed=seed) for layer in layers] for e in epochs])
+    bar = tqdm(total=len(epochs) * len(layers), desc="planes", unit="plane", **BAR)
+
+    def embed(features: torch.Tensor) -> NDArray[np.float32]:
+        embedded = plane(features, seed=seed)
+        bar.update()
+        return embedded
+
+    with bar:
+        position = np.array([[embed(found[e][layer]) for layer in layers] for e in epochs])
     return xr.Dataset(
         {
             "position": (("epoch", "layer", "example", "axis"), position),

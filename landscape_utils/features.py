@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from landscape_utils.data import Labelled
+from landscape_utils.inference import BAR
 from landscape_utils.layers import Layer, forward, hooked, layers, main_layers
 
 
@@ -51,7 +53,7 @@ def activations(
                 found[layer.name].append(output.detach().flatten(1).to("cpu", copy=True))
 
     with hooked(model, list(by_module), note):
-        for part in inputs.split(batch):
+        for part in tqdm(inputs.split(batch), desc="activations", unit="batch", **BAR):
             size = len(part)
             calls.clear()
             forward(model, part)

@@ -5,6 +5,7 @@ One pass over the data gives each example's prediction and loss; rates, recalls 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from landscape_utils.data import Labelled
 
@@ -22,6 +24,7 @@ Pairs = Labelled | tuple[Tensor, Tensor] | DataLoader[Any]
 # Small batches keep activations in the cache and out of the page allocator; a GPU wants to be filled.
 BATCH = {"cuda": 2000, "mps": 1000}
 CPU_BATCH = 125
+BAR: dict[str, Any] = {"leave": False, "delay": 2.0}  # of tqdm: what is done in two seconds needs no bar
 BATCH_VALUES = 2000 * 3 * 32 * 32  # larger images come in smaller batches
 
 
@@ -65,7 +68,8 @@ def outcomes(model: nn.Module, data: Pairs) -> Outcomes:
     device = device_of(model)
     targets, predicted, losses, classes = [], [], [], 0
     with evaluating(model), torch.inference_mode():
-        for x, y in batches(data, BATCH.get(device.type, CPU_BATCH)):
+        parts = batches(data, BATCH.get(device.type, CPU_BATCH))
+        for x, y in tqdm(parts, total=batch_count(data, device), desc="predictions", unit="batch", **BAR):
             x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True).long()
             logits = model(x)
             check_logits(logits, y)
@@ -109,9 +113,21 @@ def batches(data: Pairs, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield from loader
         return
     inputs, targets = data
-    values = inputs[:1].numel() or 1
-    batch = max(1, min(batch, BATCH_VALUES // values))
+    batch = _fitting(inputs, batch)
     yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+
+
+def _fitting(inputs: Tensor, batch: int) -> int:
+    """Make batches of large images smaller."""
+    return max(1, min(batch, BATCH_VALUES // (inputs[:1].numel() or 1)))
+
+
+def batch_count(data: Pairs, device: torch.device) -> int | None:
+    """Count the batches that `batches` gives; None where a DataLoader does not know."""
+    if isinstance(data, DataLoader):
+        return len(data) if hasattr(data.dataset, "__len__") else None
+    inputs, _ = data
+    return math.ceil(len(inputs) / _fitting(inputs, BATCH.get(device.type, CPU_BATCH))) or 1
 
 
 @contextmanager

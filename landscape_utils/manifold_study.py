@@ -15,6 +15,7 @@ from tqdm import tqdm
 from landscape_utils import store
 from landscape_utils.capacity import ball_capacity, empirical_capacity
 from landscape_utils.features import class_manifolds
+from landscape_utils.inference import BAR
 from landscape_utils.labels import SUBSETS, PermutedLabels
 from landscape_utils.layers import Layer, main_layers
 from landscape_utils.manifolds import mftma
@@ -233,7 +234,7 @@ def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotom
         name: np.full((len(SUBSETS), len(names)), np.nan)
         for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
     }
-    for i, subset in enumerate(SUBSETS):
+    for i, subset in enumerate(tqdm(SUBSETS, desc="capacities", unit="subset", **BAR)):
         if not labels.subset(subset).size:
             continue
         clouds = class_manifolds(

@@ -120,6 +120,21 @@ def html(sections: Sequence[Section]) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
 
 
+def summary(sections: Sequence[Section]) -> str:
+    """Write what a README shows: the counts, and each notebook's claims behind a line that unfolds."""
+    parts = [count(sections) + "."]
+    for section in sections:
+        name = section.about["notebook"]
+        rows = ["| claim | this run | verdict |", "|---|---|---|"]
+        for j in section.judgements:
+            verdict = j.verdict if j.clear else f"{j.verdict}, close"
+            cells = (f"{j.id} {CLAIMS[j.id].statement}", j.measured if j.measured != "-" else j.reason, verdict)
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        told = f"<b>{name}</b>, {count([section])}"
+        parts += [f"<details><summary>{told}</summary>", "\n".join(rows), "</details>"]
+    return "\n\n".join(parts)
+
+
 def overview(out: Path | None = None) -> str:
     """Count the verdicts of all notebooks that ran, as a Markdown table.
 

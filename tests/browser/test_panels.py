@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import Page
 
+from landscape_utils import apps
 from tests.browser.conftest import ROOT, Lab, needs_chromium
 
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
@@ -34,12 +36,18 @@ PANELS = [
 pytestmark = [pytest.mark.browser, needs_chromium]
 
 
+# Of these, most of what is computed is not for the panel: the app's pages are run, and the whole only by nbval.
+PAGES = {"02_ego_flatness", "04_gmi_mli_wpeak", "06_mftma", "09_hessian_surfaces"}
+
+
 def fast_copy(name: str, folder: Path, parameters: dict[str, str]) -> Path:
-    """Copy a notebook with parameters that take seconds, and without its outputs."""
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    """Copy a notebook, or its panel's page, with parameters that take seconds, and without its outputs."""
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    given = {k: ast.literal_eval(v) for k, v in parameters.items()}
+    notebook = apps.page(path, given) if name in PAGES else nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source += "\n" + "\n".join(f"{k} = {v}" for k, v in parameters.items())
+            cell.source += "\n" + "\n".join(f"{k} = {v!r}" for k, v in given.items())
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     path = folder / f"{name}.ipynb"

@@ -1,17 +1,23 @@
-"""Write a fresh run's outputs into the committed notebooks: `python -m tests.notebooks.refresh [02 ...]`."""
+"""Write a fresh run's outputs into notebooks and README: `python -m tests.notebooks.refresh [02 ...]`.
 
+As in `make run` a notebook has one thread: on two, sums are added up in another order, and trainings end elsewhere.
+"""
+
+import os
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 
-from landscape_utils import execute
+from landscape_utils import execute, reports
 
 ROOT = Path(__file__).parents[2]
 
 
 def main(prefixes: tuple[str, ...]) -> None:
-    """Refresh the notebooks whose names begin with one of the prefixes."""
+    """Refresh the notebooks whose names begin with one of the prefixes, and what the README says of all."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     for path in sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if p.name.startswith(prefixes)):
         executed = nbformat.read(execute.execute(path, {}, out=ROOT / "out", figures=ROOT / "figures"), as_version=4)
         executed.metadata.pop("papermill", None)
@@ -24,6 +30,18 @@ def main(prefixes: tuple[str, ...]) -> None:
         executed.metadata["language_info"] = {"name": "python"}
         nbformat.write(executed, path)
         print(f"refreshed {path.name}")
+    tell_in_readme()
+
+
+def tell_in_readme() -> None:
+    """Put the summary of the claims in `out` between the README's two marks."""
+    readme = ROOT / "README.md"
+    told = reports.summary(reports.gather(ROOT / "out", ROOT / "figures"))
+    begin, end = "<!-- what was found, as `make notebooks` writes it -->", "<!-- until here -->"
+    text = re.sub(
+        f"{re.escape(begin)}.*{re.escape(end)}", lambda _: f"{begin}\n\n{told}\n\n{end}", readme.read_text(), flags=re.S
+    )
+    readme.write_text(text)
 
 
 if __name__ == "__main__":

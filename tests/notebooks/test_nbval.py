@@ -54,6 +54,7 @@ def test_nbval_fails_on_a_cell_broken_on_purpose(
     (cell,) = [c for c in notebook.cells if "verdicts.largest_cells" in c.source]
     assert old in cell.source
     cell.source = cell.source.replace(old, new)
+    notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]
     nbformat.write(notebook, tmp_path / "broken.ipynb")
     result = nbval(tmp_path / "broken.ipynb", notebook_environment)
     assert result.returncode == 1

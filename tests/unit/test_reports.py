@@ -2,6 +2,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import numpy as np
@@ -75,6 +76,16 @@ def test_numbers_come_from_the_files(out: Path) -> None:
     assert "98.76 % instead" in reports.html(reports.gather(out, out / "figures"))
 
 
+def test_the_readmes_part_names_every_claim_and_marks_close_ones(out: Path) -> None:
+    close = claims.judge("CI-3", criterion="c", measured="88 %", holds=True, clear=False)
+    claims.save([close], out / "02_other.claims.json", {**ABOUT, "notebook": "02_other"})
+    told = reports.summary(reports.gather(out, out))
+    assert told.startswith("4 claims: 2 reproduced, 1 not reproduced, 1 not testable here.")
+    assert told.count("<details>") == told.count("</details>") == 2
+    assert "| 88 % | reproduced, close |" in told
+    assert f"| CI-1 {CLAIMS['CI-1'].statement} | 13 % | reproduced |" in told
+
+
 def test_a_folder_without_claims_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="run a notebook first"):
         reports.gather(tmp_path, tmp_path)
@@ -96,27 +107,23 @@ def test_every_picture_of_a_claim_is_one_that_its_notebook_saves() -> None:
     assert set(PICTURES) < set(CLAIMS)
 
 
-def test_the_readme_tells_the_verdicts_that_the_notebooks_carry() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_readme_tells_what_the_notebooks_carry() -> None:
+    readme, found = (ROOT / "README.md").read_text(), Counter[str]()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        for claim, verdict in carried(path).items():
+        for claim, (measured, verdict) in carried(path).items():
             (row,) = re.findall(rf"^\| {claim} .*$", readme, flags=re.M)
-            told = re.findall(r"\| (reproduced|not reproduced|not testable here)(?=[ ,|])", row)
-            assert told[:1] == [verdict], (claim, row)
+            told = re.split(r"(?<!\\) \| ", row.removesuffix(" |"))
+            assert told[-1].removesuffix(", close") == verdict, claim
+            assert told[1] == measured or measured == "-", claim
+            found[verdict] += 1
+    each = ", ".join(f"{found[verdict]} {verdict}" for verdict in get_args(claims.Verdict))
+    assert f"{found.total()} claims: {each}." in readme
 
 
-def test_the_readmes_summary_counts_them() -> None:
-    found = Counter(v for path in (ROOT / "notebooks").glob("*.ipynb") for v in carried(path).values())
-    summary = (
-        f"Of {found.total()} claims, at the quick profile, {found['reproduced']} are reproduced, "
-        f"{found['not reproduced']} are not, and {found['not testable here']} cannot be tested at this scale."
-    )
-    assert summary in " ".join((ROOT / "README.md").read_text().split())
-
-
-def carried(path: Path) -> dict[str, str]:
-    """Read the verdicts off the table in a committed notebook's outputs."""
+def carried(path: Path) -> dict[str, tuple[str, str]]:
+    """Read what was measured, and the verdicts, off the table in a committed notebook's outputs."""
     cells = nbformat.read(path, as_version=4).cells
     tables = [o["data"].get("text/markdown", "") for c in cells for o in c.get("outputs", []) if "data" in o]
-    rows = re.findall(r"^\| ([A-Z]{2}-\d+d?) .*\| \*\*(.+?)\*\*", "\n".join(tables), flags=re.M)
-    return dict(rows)
+    rows = [line for line in "\n".join(tables).splitlines() if re.match(r"\| [A-Z]{2}-\d", line)]
+    split = [re.split(r"(?<!\\) \| ", row.removeprefix("| ").removesuffix(" |")) for row in rows]
+    return {claim.split()[0]: (run, verdict.split("**")[1]) for claim, _, run, _, verdict in split}
