@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,14 @@ def spread(client: Client, walk: dict[str, Any], points: Sequence[Point]) -> Ite
     Raises:
         RuntimeError: the workers died again and again.
     """
+    from cloudpickle import dumps
     from distributed import as_completed
     from distributed.client import FutureCancelledError
 
+    packed = dumps(walk)  # by ourselves: Dask takes modules apart, and puts them together otherwise
     waiting = dict.fromkeys(points)
     for _ in range(TRIES):
-        (held,) = client.scatter([walk], broadcast=True, hash=False)
+        (held,) = client.scatter([packed], broadcast=True, hash=False)
         tasks = [client.submit(_measure, held.key, held, part, pure=False) for part in _parts(client, list(waiting))]
         try:
             for task in as_completed(tasks):
@@ -64,10 +67,10 @@ def _result(task: Future[Any]) -> list[tuple[Point, Sums]]:
     return found
 
 
-def _measure(key: str, walk: dict[str, Any], points: Sequence[Point]) -> list[tuple[Point, Sums]]:
+def _measure(key: str, packed: bytes, points: Sequence[Point]) -> list[tuple[Point, Sums]]:
     """Run on a worker: prepare the model once a landscape, and measure some of its points."""
     with _alone:
         if key not in _last:
             _last.clear()
-            _last[key] = Engine(**walk)
+            _last[key] = Engine(**pickle.loads(packed))
         return [(point, _last[key].at(point)) for point in points]
