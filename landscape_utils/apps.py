@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import secrets
 import symtable
@@ -15,7 +16,11 @@ import nbformat
 
 from landscape_utils import store
 from landscape_utils.files import home, write_atomically
+from landscape_utils.sources import is_path
 
+# Voila's pages ask another host for icons; with this they do not, and a room without a network waits for nothing.
+POLICY = "default-src 'self' data: blob: ws: wss: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
+SETTINGS = {"Voila": {"tornado_settings": {"headers": {"Content-Security-Policy": POLICY}}}}
 PANEL, QUESTION, KEY_POINT = "panel", "**Question.**", "> **Key point.**"
 
 
@@ -31,11 +36,18 @@ def prepare(jobs: Sequence[tuple[Path, Mapping[str, Any]]]) -> Path:
     Raises:
         ValueError: a notebook has no panel.
     """
-    key = store.digest({str(path.resolve()): dict(given) for path, given in jobs})[:12]
+    key = store.digest({str(path.resolve()): _anywhere(given) for path, given in jobs})[:12]
     folder = home() / "app" / key
     for path, given in jobs:
-        write_atomically(folder / path.name, nbformat.writes(page(path, given)).encode())
+        write_atomically(folder / path.name, nbformat.writes(page(path, _anywhere(given))).encode())
+    write_atomically(folder / "voila.json", json.dumps(SETTINGS).encode())
     return folder
+
+
+def _anywhere(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make paths absolute, for Voila's kernels run in the folder of the pages."""
+    paths = {name: value for name, value in given.items() if isinstance(value, str) and is_path(value)}
+    return {**given, **{name: str(Path(value).expanduser().resolve()) for name, value in paths.items()}}
 
 
 def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
@@ -121,4 +133,5 @@ def serve(folder: Path, *, ip: str, port: int) -> None:
     # A visitor who is gone takes no memory for long.
     command += ["--MappingKernelManager.cull_idle_timeout=900", "--MappingKernelManager.cull_interval=60"]
     print(f"panels at http://{ip}:{port}/?token={token}", flush=True)
-    os.execve(sys.executable, command, {**os.environ, "JUPYTER_TOKEN": token})
+    settings = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])])
+    os.execve(sys.executable, command, {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings})

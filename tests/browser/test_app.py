@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 from tests.browser.conftest import ROOT, free_port, needs_chromium, wait_for
 from tests.browser.test_panels import FAST, drag, pixels
 
 TOKEN = "for-the-test"
-WAYS = (40, 80, 120, 160)  # how far each visitor moves the slider, in pixels
+WAYS = (15, 35, 55, 75)  # how far each visitor moves the slider, in pixels
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 
@@ -44,10 +44,10 @@ def app(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.Process], chromium: Browser) -> None:
     address, server = app
-    elsewhere: list[str] = []
+    elsewhere: list[Request] = []
     pages = [chromium.new_context(viewport={"width": 1300, "height": 1000}).new_page() for _ in WAYS]
     for page in pages:
-        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else elsewhere.append(r.url))
+        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else elsewhere.append(r))
         page.goto(f"{address}/voila/render/01_cctm.ipynb?token={TOKEN}", wait_until="commit")
     for page in pages:
         page.locator("img.widget-image").last.wait_for(state="attached", timeout=240_000)
@@ -68,7 +68,7 @@ def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.P
     assert not first & {shown for _, shown in seen}
     assert [(threshold(page), picture(page)) for page in pages] == seen  # nobody's slider moved another's
     pages[0].screenshot(path=str(shots() / "app.png"))
-    assert elsewhere == []
+    assert [(r.url, r.failure) for r in elsewhere if r.failure != "csp"] == []  # the policy keeps the page from asking
     listening = [c.laddr.ip for p in (server, *server.children(recursive=True)) for c in p.net_connections("inet")
                  if c.status == psutil.CONN_LISTEN]  # fmt: skip
     assert len(listening) > len(WAYS)  # the server's, and each kernel's

@@ -59,6 +59,14 @@ def test_given_parameters_are_the_last_word(tmp_path: Path, home: Path) -> None:
     assert apps.prepare([(path, {})]) != folder  # two apps do not write into each other's pages
 
 
+def test_paths_lead_there_from_anywhere(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    path = ROOT / "notebooks" / "01_cctm.ipynb"
+    code = nbformat.read(apps.prepare([(path, {"dataset": "photos"})]) / path.name, as_version=4).cells[1].source
+    assert f"dataset = '{tmp_path / 'photos'}'" in code
+
+
 def test_a_notebook_without_a_panel_is_refused(tmp_path: Path) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")]), tmp_path / "n.ipynb")
     with pytest.raises(ValueError, match="no panel"):
