@@ -87,7 +87,7 @@ def _parts(text: str) -> list[str]:
     """Split at the commas outside brackets, and spell out a range."""
     bounds = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
     if bounds is None:
-        return re.split(r",(?![^\[]*\])", text)
+        return [part.removeprefix("[").removesuffix("]") for part in re.split(r",(?![^\[]*\])", text)]
     first, last = map(int, bounds.groups())
     if first > last:
         raise ValueError(f"{text} is empty; write a range as first..last, the smaller number first")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import xarray as xr
 
-SWEEP = ("01_cctm", "-p", "architectures=mlp,resnet8", "-p", "epochs=2", "-p", "train_size=2000", "-p", "seeds=0..7")
+SWEEP = ("01_cctm", "-p", "architectures=mlp", "-p", "epochs=4", "-p", "seeds=0..7")
 
 
 def main() -> None:

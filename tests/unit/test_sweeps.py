@@ -7,7 +7,9 @@ import pytest
 
 from landscape_utils import sweeps
 
-PARAMETERS = 'width = 1  # type: int\nseeds = [0]  # type: list[int]\nwhat = "a"  # type: str\n'
+PARAMETERS = (
+    'width = 1  # type: int\nseeds = [0]  # type: list[int]\nwhat = "a"  # type: str\nnets = ["n"]  # type: list[str]\n'
+)
 
 
 class Failed:
@@ -55,6 +57,8 @@ def test_lists_stay_together_in_brackets(notebook: Path, tmp_path: Path) -> None
     cells = sweeps.cells_of(notebook, ["seeds=[0,1],[2,3],4"], tmp_path)
     assert [cell.values["seeds"] for cell in cells] == [[0, 1], [2, 3], [4]]
     assert [cell.point["seeds"] for cell in cells] == ["0+1", "2+3", 4]
+    cells = sweeps.cells_of(notebook, ["nets=[mlp,vgg11],[dla]"], tmp_path)
+    assert [cell.values["nets"] for cell in cells] == [["mlp", "vgg11"], ["dla"]]
 
 
 def test_one_run_without_anything_swept(notebook: Path, tmp_path: Path) -> None:
