@@ -1,4 +1,4 @@
-"""One clear sentence for a name that does not exist: what was wrong, and what would be right."""
+"""One clear sentence for a name that cannot be: what was wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -21,3 +21,18 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4) or names
     hint = ", ".join(near[:12]) + (", ..." if len(near) > 12 else "")
     return ValueError(f"unknown {kind} {str(name)!r}; the nearest valid names are: {hint}")
+
+
+def distinct(names: Iterable[object], what: str, count: int | None = None) -> tuple[str, ...]:
+    """Return names as strings, or refuse two that are alike, or another number than `count`.
+
+    Raises:
+        ValueError: a name comes twice, or there are not `count` names.
+    """
+    given = tuple(map(str, names))
+    if count is not None and len(given) != count:
+        raise ValueError(f"{what}: {len(given)} names for {count}; give one name each")
+    if len(set(given)) < len(given):
+        twice = next(name for i, name in enumerate(given) if name in given[:i])
+        raise ValueError(f"{what}: two are called {twice!r}; each needs a name of its own")
+    return given
