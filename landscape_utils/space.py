@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.parameter import UninitializedParameter
 
 from landscape_utils.errors import unknown
 
@@ -18,8 +20,43 @@ PARALLEL = 1e-5  # a remainder this small beside the whole is rounding, not a di
 CHUNK = 1 << 20  # columns of a trajectory that are held in float64 at once
 
 
+def check_parameters(model: nn.Module) -> None:
+    """Refuse parameters that do not make one vector of real numbers.
+
+    Raises:
+        ValueError: there are none, one has no values yet (lazy, or on the meta device), or they are complex or whole
+            numbers, or of several types.
+    """
+    _check_values(model)
+    first: dict[torch.dtype, str] = {}
+    for name, p in model.named_parameters():
+        first.setdefault(p.dtype, name)
+    several = ", ".join(f"{name} is {dtype}" for dtype, name in first.items())
+    odd = [name for dtype, name in first.items() if not dtype.is_floating_point]
+    if odd:
+        raise ValueError(f"{odd[0]} holds no real numbers ({several}); keep whole numbers in buffers, complex in pairs")
+    if len(first) > 1:
+        raise ValueError(f"parameters of several types: {several}; convert the model to one, e.g. model.float()")
+
+
+def _check_values(model: nn.Module) -> None:
+    named = dict(model.named_parameters())
+    if not named:
+        raise ValueError("the model has no parameters, so there is nothing to move")
+    for name, p in named.items():
+        if isinstance(p, UninitializedParameter):
+            raise ValueError(f"{name} has no shape yet; run the model once on an example first")
+        if p.is_meta:
+            raise ValueError(f"{name} has no values yet (meta device); load the model's weights first")
+
+
 def flatten(model: nn.Module) -> Tensor:
-    """Copy all parameters into one vector, shape (P,), in the order of `model.parameters()`."""
+    """Copy all parameters into one vector, shape (P,), in the order of `model.parameters()`.
+
+    Raises:
+        ValueError: there are none, or one has no values yet.
+    """
+    _check_values(model)
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
 
@@ -27,8 +64,10 @@ def flatten_state(state: Mapping[str, Tensor], model: nn.Module) -> Tensor:
     """Copy the parameters in a state dict into one vector, shape (P,), in the order of `model.parameters()`.
 
     Raises:
-        ValueError: the state dict lacks a parameter of the model, or has it in another shape.
+        ValueError: the state dict lacks a parameter of the model, or has it in another shape; or as
+            `check_parameters` does.
     """
+    check_parameters(model)
     for name, p in model.named_parameters():
         if name not in state or state[name].shape != p.shape:
             found = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
@@ -40,8 +79,11 @@ def split(vector: Tensor, model: nn.Module) -> list[Tensor]:
     """View a vector (P,) as tensors of the parameters' shapes, in the order of `model.parameters()`.
 
     Raises:
-        ValueError: the vector's shape is not (P,).
+        ValueError: the vector's shape is not (P,), or it is complex; or as `check_parameters` does.
     """
+    check_parameters(model)
+    if vector.is_complex():
+        raise ValueError(f"the direction is {vector.dtype}; this model's are real numbers")
     shapes = [p.shape for p in model.parameters()]
     sizes = [shape.numel() for shape in shapes]
     if vector.shape != (sum(sizes),):
@@ -53,7 +95,11 @@ def gaussian_direction(model: nn.Module, *, seed: int = 0) -> Tensor:
     """Draw a direction with independent standard normal entries, shape (P,), on the model's device.
 
     The same seed gives the same direction on every device.
+
+    Raises:
+        ValueError: as `check_parameters` does.
     """
+    check_parameters(model)
     w = flatten(model)
     drawn = torch.randn(len(w), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return drawn.to(w)
@@ -71,8 +117,8 @@ def normalise(
     """Scale a direction to the weights' norm: as a whole, layer by layer, or filter by filter.
 
     d_g <- d_g |w_g| / |d_g| for each group g (Li et al. 2018, section 4). `global` has one group, `layer` one a
-    parameter tensor, `filter` one an output channel or row; 1-D tensors are one group each. Where d_g is zero it
-    stays zero, and where w_g is zero (fresh BatchNorm biases) it becomes zero: never NaN.
+    parameter tensor, `filter` one an output channel (dim 1 of transposed convolutions) or row; 1-D tensors are one
+    group each. Where d_g is zero it stays zero, and where w_g is zero (fresh BatchNorm biases) it becomes zero.
 
     Args:
         direction: shape (P,).
@@ -85,27 +131,48 @@ def normalise(
         weights: whose norms are taken instead of the model's, shape (P,).
 
     Raises:
-        ValueError: an unknown normalisation, or a direction of another shape.
+        ValueError: an unknown normalisation, or a direction of another shape; or as `check_parameters` does.
     """
+    check_parameters(model)
     if how is not None and how not in NORMALISATIONS:
         raise unknown("normalisation", how, NORMALISATIONS)
     shaped = [p.detach() for p in model.parameters()] if weights is None else split(weights, model)
     kept = [p.ndim > 1 or not leave_out_1d for p in shaped]
+    turned = _transposed(model) if how == "filter" else [0] * len(shaped)
     direction = direction.to(shaped[0].device)
 
-    def masked(tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [t if keep else torch.zeros_like(t) for t, keep in zip(tensors, kept, strict=True)]
+    def prepared(tensors: Sequence[Tensor]) -> list[Tensor]:
+        masked = (t if keep else torch.zeros_like(t) for t, keep in zip(tensors, kept, strict=True))
+        return [_turn(t, groups) for t, groups in zip(masked, turned, strict=True)]
 
-    d, w = masked(split(direction, model)), masked(shaped)
-    o = None if orthogonal_to is None else masked(split(orthogonal_to.to(direction), model))
+    d, w = prepared(split(direction, model)), prepared(shaped)
+    o = None if orthogonal_to is None else prepared(split(orthogonal_to.to(direction), model))
     if how is None or how == "global":
         whole = [torch.cat([t.reshape(-1) for t in parts]) for parts in (d, w, o) if parts is not None]
         return _scaled(whole[0], whole[1], whole[2] if o else None, 1, how).reshape(-1)
     parts = []
-    for i, p in enumerate(shaped):
+    for i, p in enumerate(d):
         groups = len(p) if how == "filter" and p.ndim > 1 else 1
-        parts.append(_scaled(d[i], w[i], None if o is None else o[i], groups, how).reshape(-1))
+        scaled = _scaled(p, w[i], None if o is None else o[i], groups, how)
+        parts.append(_turn(scaled.view_as(p), turned[i]).reshape(-1))
     return torch.cat(parts)
+
+
+def _transposed(model: nn.Module) -> list[int]:
+    """List for each parameter the groups of the transposed convolution whose weight it is, 0 for any other."""
+    groups = {
+        id(p): module.groups
+        for module in model.modules()
+        if isinstance(module, _ConvTransposeNd)
+        for p in module.parameters()  # a parametrised weight has another name, but its shape
+        if p.shape == (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
+    }
+    return [groups.get(id(p), 0) for p in model.parameters()]
+
+
+def _turn(weight: Tensor, groups: int) -> Tensor:
+    """Turn a transposed convolution's (in, out / groups, ...) into (out, in / groups, ...), or back."""
+    return weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1) if groups else weight
 
 
 def _scaled(d: Tensor, w: Tensor, o: Tensor | None, groups: int, how: Normalisation) -> Tensor:

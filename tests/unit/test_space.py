@@ -86,6 +86,83 @@ def test_one_dimensional_parameters_can_be_left_out(model: nn.Module) -> None:
         assert bool((part == 0).all()) == (p.ndim == 1)
 
 
+@given(
+    groups=st.integers(1, 3),
+    ins=st.integers(1, 2),
+    outs=st.integers(1, 3),
+    dim=st.integers(1, 3),
+    weight_norm=st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_filter_of_a_transposed_convolution_is_an_output_channel(
+    groups: int, ins: int, outs: int, dim: int, weight_norm: bool
+) -> None:
+    kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dim - 1]
+    net = kind(groups * ins, groups * outs, 2, groups=groups, bias=False).double()
+    if weight_norm:
+        nn.utils.parametrizations.weight_norm(net)
+    d, other = space.gaussian_direction(net, seed=1), space.gaussian_direction(net, seed=2)
+    scaled = space.split(space.normalise(d, net, "filter", orthogonal_to=other), net)[-1]
+    w, o = list(net.parameters())[-1].detach(), space.split(other, net)[-1]
+    for channel in range(groups * outs):  # what one output channel reads: its group's inputs
+        rows, column = slice(channel // outs * ins, (channel // outs + 1) * ins), channel % outs
+        assert float(scaled[rows, column].norm()) == pytest.approx(float(w[rows, column].norm()))
+        assert abs(float((scaled[rows, column] * o[rows, column]).sum())) < 1e-10
+
+
+class Lone(nn.Module):
+    """Parameters of the given kinds, and nothing else."""
+
+    def __init__(self, **kinds: torch.dtype) -> None:
+        super().__init__()
+        for name, dtype in kinds.items():
+            setattr(self, name, nn.Parameter(torch.ones(2, dtype=dtype), requires_grad=False))
+
+
+KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.int8, torch.int64)
+
+
+@given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_only_parameters_of_one_floating_type_make_a_direction(kinds: list[torch.dtype]) -> None:
+    net = Lone(**{f"p{i}": kind for i, kind in enumerate(kinds)})
+    vector = space.flatten(net)
+    assert vector.tolist() == [1] * (2 * len(kinds))
+    calls = (
+        lambda: space.check_parameters(net),
+        lambda: space.gaussian_direction(net),
+        lambda: space.split(vector.abs(), net),
+        lambda: space.flatten_state(net.state_dict(), net),
+        lambda: space.normalise(vector.abs(), net, "filter"),
+    )
+    for call in calls:
+        if len(set(kinds)) == 1 and kinds[0].is_floating_point:
+            call()
+            continue
+        with pytest.raises(ValueError, match=r"several types|no real numbers") as caught:
+            call()
+        assert all(f"is {kind}" in str(caught.value) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (nn.Linear(2, 2, device="meta"), "weight has no values yet"),
+        (nn.LazyLinear(2), "weight has no shape yet; run the model once"),
+        (nn.ReLU(), "the model has no parameters"),
+    ],
+)
+def test_parameters_that_are_not_there_get_a_sentence(model: nn.Module, sentence: str) -> None:
+    for call in (space.check_parameters, space.flatten, space.gaussian_direction):
+        with pytest.raises(ValueError, match=sentence):
+            call(model)
+
+
+def test_a_complex_direction_is_not_cut(model: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"the direction is torch.complex128"):
+        space.normalise(space.flatten(model) * 1j, model, "layer")
+
+
 def test_unknown_normalisations_are_refused(model: nn.Module) -> None:
     with pytest.raises(ValueError, match="unknown normalisation 'filters'; the nearest valid names are: filter"):
         space.normalise(space.flatten(model), model, "filters")  # type: ignore[arg-type]
