@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+import psutil
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
-from torch import nn
+from torch import Tensor, nn
 
 from landscape_utils.data import Labelled
-from landscape_utils.inference import Outcomes, Pairs, confusion_counts, confusion_rates, outcomes
+from landscape_utils.errors import distinct
+from landscape_utils.inference import Outcomes, Pairs, confusion_counts, outcomes
+
+CELL = 24  # bytes a cell of a CCTM takes while it is made: its count, the count as a float, the rate
+ROUNDING = 1e-9  # what a row of rates may lack of 1 without a NaN prediction
 
 
 def cctm(model: nn.Module, data: Pairs, *, classes: Sequence[str] | None = None) -> xr.DataArray:
@@ -26,11 +32,12 @@ def cctm(model: nn.Module, data: Pairs, *, classes: Sequence[str] | None = None)
         classes: C names; by default those the data carry, else the indices.
 
     Returns:
-        Array (true, predicted) of rates in [0, 1]; rows sum to 1, NaN where a class has no example. The
-        coordinate `examples` counts each class's examples.
+        Array (true, predicted) of rates in [0, 1]; rows sum to 1 (less where a prediction was NaN), NaN where a class
+        has no example. The coordinate `examples` counts each class's examples.
 
     Raises:
-        ValueError: a target lies outside the model's C classes, or there are not C names.
+        ValueError: a target lies outside the model's C classes, there are not C different names, or the table is
+            larger than the memory that is free.
     """
     if classes is None and isinstance(data, Labelled):
         classes = data.classes
@@ -39,16 +46,29 @@ def cctm(model: nn.Module, data: Pairs, *, classes: Sequence[str] | None = None)
 
 def cctm_of(result: Outcomes, classes: Sequence[str] | None = None) -> xr.DataArray:
     """Build the CCTM from outcomes that were already computed; see `cctm`."""
-    names = list(classes) if classes is not None else [str(c) for c in range(result.classes)]
-    if len(names) != result.classes:
-        raise ValueError(f"{len(names)} class names for a model of {result.classes} classes; give one name a class")
-    counts = confusion_counts(result.targets, result.predicted, result.classes)
+    names = list(distinct(range(result.classes) if classes is None else classes, "the model's classes", result.classes))
+    examples = torch.bincount(result.targets, minlength=result.classes)
     return xr.DataArray(
-        confusion_rates(counts).numpy(),
+        _rates(result, examples).numpy(),
         dims=("true", "predicted"),
-        coords={"true": names, "predicted": names, "examples": ("true", counts.sum(1).numpy())},
+        coords={"true": names, "predicted": names, "examples": ("true", examples.numpy())},
         name="cctm",
         attrs={"long_name": "cross-class test matrix", "units": "share of the true class"},
+    )
+
+
+def _rates(result: Outcomes, examples: Tensor) -> Tensor:
+    """Divide confusion counts by each class's examples, in float64, or say that the table is too large."""
+    size = CELL * result.classes**2
+    try:
+        if size < psutil.virtual_memory().available:
+            return confusion_counts(result.targets, result.predicted, result.classes).double() / examples[:, None]
+    except (MemoryError, RuntimeError) as error:  # of a process that may not take all that is free
+        if "allocate" not in str(error):
+            raise
+    raise ValueError(
+        f"a CCTM of {result.classes:,} classes takes {size / 2**30:,.0f} GiB, more than there is; group the classes, or "
+        "take outcomes(model, data), which holds one prediction an example"
     )
 
 
@@ -60,8 +80,8 @@ def mean_cctm(several: Iterable[xr.DataArray]) -> xr.DataArray:
 
 def by_model(several: Mapping[str, xr.DataArray]) -> xr.Dataset:
     """Stack CCTMs or recalls of several models into one Dataset over `model`."""
-    names = list(several)
-    return xr.concat([several[name] for name in names], dim="model").assign_coords(model=names).to_dataset()
+    names = list(distinct(several, "the models"))
+    return xr.concat(several.values(), dim="model").assign_coords(model=names).to_dataset()
 
 
 def recalls(rates: xr.DataArray) -> xr.DataArray:
@@ -96,16 +116,17 @@ def symmetry(rates: xr.DataArray, *, permutations: int = 2000, seed: int = 0) ->
         seed: of the shuffles.
 
     Returns:
-        Dataset with `correlation`, `p_value` and `null` (permutation,). A constant matrix gives NaN.
+        Dataset with `correlation`, `p_value` and `null` (permutation,). A constant matrix gives NaN, as
+        does one of fewer than two classes.
     """
     present = np.flatnonzero(rates.notnull().all("predicted").values)
     matrix = rates.values[np.ix_(present, present)]
     rng, off = np.random.default_rng(seed), ~np.eye(len(matrix), dtype=bool)
-    observed = _transpose_correlation(matrix, off)
+    observed, rows = _transpose_correlation(matrix, off), matrix[off].reshape(len(matrix), max(0, len(matrix) - 1))
     null = np.empty(permutations)
     shuffled = matrix.copy()
     for i in range(permutations):
-        shuffled[off] = rng.permuted(matrix[off].reshape(len(matrix), -1), axis=1).ravel()
+        shuffled[off] = rng.permuted(rows, axis=1).ravel()
         null[i] = _transpose_correlation(shuffled, off)
     p = np.nan if np.isnan(observed) else (1 + np.sum(null >= observed)) / (1 + permutations)
     return xr.Dataset({"correlation": observed, "p_value": p, "null": ("permutation", null)})
@@ -113,6 +134,8 @@ def symmetry(rates: xr.DataArray, *, permutations: int = 2000, seed: int = 0) ->
 
 def _transpose_correlation(matrix: NDArray[np.float64], off: NDArray[np.bool_]) -> float:
     x, y = matrix[off], matrix.T[off]
+    if not len(x):
+        return np.nan
     x, y = x - x.mean(), y - y.mean()
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / scale if scale > 0 else np.nan
@@ -125,7 +148,8 @@ def error_shares(rates: xr.DataArray) -> xr.DataArray:
 
     Returns:
         Array (pair,) that sums to 1 (NaN without any error), with coordinates `first` and `second`; attribute
-        `uniform_share` = 2 / (C (C - 1)), what each pair would hold if errors fell anywhere alike.
+        `uniform_share` = 2 / (C (C - 1)), what each pair would hold if errors fell anywhere alike (NaN without any
+        pair). Predictions that were NaN are no pair's error.
     """
     names = [str(n) for n in rates["true"].values]
     errors = np.nan_to_num(rates.values) * rates["examples"].values[:, None]
@@ -143,7 +167,11 @@ def error_shares(rates: xr.DataArray) -> xr.DataArray:
             "second": ("pair", [names[pairs[i][1]] for i in order]),
         },
         name="error_share",
-        attrs={"units": "share of all errors", "errors": float(total), "uniform_share": 1 / len(pairs)},
+        attrs={
+            "units": "share of all errors",
+            "errors": float(total),
+            "uniform_share": 1 / len(pairs) if pairs else np.nan,
+        },
     )
 
 
@@ -225,6 +253,13 @@ def bootstrap_interval(
 
 def resample(rates: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
     """Draw a CCTM that another test set of the same size might have given: each row from its own multinomial."""
-    n = rates["examples"].values
-    rows = [rng.multinomial(k, p) / k if k else np.full(len(p), np.nan) for k, p in zip(n, rates.values, strict=True)]
+    rows = [_redrawn(int(n), row, rng) for n, row in zip(rates["examples"].values, rates.values, strict=True)]
     return rates.copy(data=np.stack(rows))
+
+
+def _redrawn(n: int, rates: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    if not n:
+        return np.full(len(rates), np.nan)
+    lost = 1 - rates.sum()  # NaN predictions; NumPy would give them to the last class
+    drawn = rng.multinomial(n, [*rates, lost])[:-1] if lost > ROUNDING else rng.multinomial(n, rates)
+    return drawn / n

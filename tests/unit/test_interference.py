@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -56,8 +57,63 @@ def test_cctm_of_a_model_and_its_names(small: Dataset) -> None:
     want = confusion_matrix(small.test.targets, predicted, normalize="true")
     assert (rates.values == want).all()
     assert list(i10e.cctm(model, tuple(small.test)).true.values) == ["0", "1", "2"]
-    with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):
+    with pytest.raises(ValueError, match="the model's classes: 2 names for 3"):
         i10e.cctm(model, small.test, classes=["a", "b"])
+    with pytest.raises(ValueError, match="two are called 'a'"):
+        i10e.cctm(model, small.test, classes=["a", "b", "a"])
+
+
+def test_a_cctm_that_is_too_large_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = Outcomes(torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), torch.zeros(3), 50_000)
+    memory = type("Memory", (), {"available": 24 * 50_000**2})
+    monkeypatch.setattr(i10e.psutil, "virtual_memory", lambda: memory)
+    with pytest.raises(ValueError, match="50,000 classes takes 56 GiB"):
+        i10e.cctm_of(result)
+    memory.available += 1
+    refusal = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 20000000000 bytes")
+    for error in (refusal, MemoryError("Unable to allocate 18.6 GiB")):
+        monkeypatch.setattr(i10e, "confusion_counts", raising(error))
+        with pytest.raises(ValueError, match="50,000 classes takes 56 GiB"):
+            i10e.cctm_of(result)
+    monkeypatch.setattr(i10e, "confusion_counts", raising(RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        i10e.cctm_of(result)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def call(*given: object) -> None:
+        raise error
+
+    return call
+
+
+@settings(deadline=None)
+@given(true=st.lists(st.integers(0, 3), min_size=1, max_size=40), data=st.data())
+def test_a_nan_prediction_lowers_its_classs_rates(true: list[int], data: st.DataObject) -> None:
+    predicted = data.draw(st.lists(st.integers(-1, 3), min_size=len(true), max_size=len(true)))
+    counts = torch.zeros(4, 4, dtype=torch.int64)
+    for a, b in zip(true, predicted, strict=True):
+        counts[a, b] += b >= 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(i10e, "confusion_counts", lambda targets, predicted, classes: counts)
+        rates = i10e.cctm_of(Outcomes(torch.tensor(true), torch.tensor(predicted), torch.zeros(len(true)), 4))
+    for c in set(true):
+        mine = [b for a, b in zip(true, predicted, strict=True) if a == c]
+        assert rates.examples.values[c] == len(mine)
+        assert rates.values[c] == pytest.approx([mine.count(b) / len(mine) for b in range(4)])
+    redrawn = i10e.resample(rates, np.random.default_rng(0))
+    lost = 1 - rates.sum("predicted", skipna=False).values
+    assert ((rates.values > 0) | ~(redrawn.values > 0)).all()  # what never happened is not drawn
+    assert redrawn.sum("predicted").values[lost == 0] == pytest.approx(1)
+    assert np.isnan(redrawn.values).all(1).tolist() == [c not in true for c in range(4)]
+
+
+@settings(deadline=None, max_examples=20)
+@given(lost=st.floats(1e-6, 1), seed=st.integers(0, 1000))
+def test_lost_predictions_stay_lost_when_rows_are_redrawn(lost: float, seed: int) -> None:
+    rates = rates_of([[(1 - lost) / 2, (1 - lost) / 2]] * 2, 10**8)
+    redrawn = i10e.resample(rates, np.random.default_rng(seed))
+    np.testing.assert_allclose(redrawn, rates, atol=6 * 0.5e-4)
 
 
 def test_recalls_are_the_diagonal() -> None:
@@ -129,6 +185,23 @@ def test_error_shares_sum_to_one_and_match_a_loop(seed: int, classes: int) -> No
 
 def test_error_shares_without_errors_are_nan() -> None:
     assert np.isnan(i10e.error_shares(rates_of(np.eye(3))).values).all()
+
+
+@pytest.mark.parametrize("matrix", [np.empty((0, 0)), [[1.0]], [[np.nan]], np.full((3, 3), np.nan), [[0, 1], [1, 0]]])
+def test_a_matrix_without_two_cells_to_compare_gives_nan(matrix: np.ndarray) -> None:
+    result = i10e.symmetry(rates_of(matrix), permutations=3)
+    assert np.isnan(result.correlation)
+    assert np.isnan(result.p_value)
+    assert np.isnan(result.null).all()
+    assert result.null.shape == (3,)
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_without_two_classes_there_is_no_pair_to_share_errors(classes: int) -> None:
+    shares = i10e.error_shares(rates_of(np.eye(classes)))
+    assert shares.shape == (0,)
+    assert np.isnan(shares.attrs["uniform_share"])
+    assert shares.attrs["errors"] == 0
 
 
 def test_error_shares_weigh_classes_by_their_examples() -> None:
