@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape_utils import sources
 from landscape_utils.archives import Arrays
-from landscape_utils.errors import unknown
+from landscape_utils.errors import distinct, unknown
 
 Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and standard deviation, one number a channel
 
@@ -27,11 +27,20 @@ NOT_CROPPABLE = {"glyphs10", "glyphs100", "digits", "spheres"}
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Inputs (N, ...) and targets (N,) that unpack as a pair, and remember the names of their classes."""
+    """Inputs (N, ...) and targets (N,) that unpack as a pair, and remember the names of their classes.
+
+    Raises:
+        ValueError: two classes have one name.
+    """
 
     inputs: Tensor
     targets: Tensor
     classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two classes of one name, for results are looked up by name."""
+        if self.classes is not None:
+            distinct(self.classes, "the classes")
 
     def __iter__(self) -> Iterator[Tensor]:
         """Unpack as `inputs, targets`."""
@@ -222,10 +231,8 @@ def require_published(dataset: Dataset, *, accept_part: bool = False) -> None:
 def _check(arrays: Arrays, origin: str) -> None:
     """Refuse labels outside the classes, classes without an example, and values that are no number."""
     names = arrays.classes
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(
-            f"{origin}: the classes are {', '.join(names)}; there must be two or more, each with its own name"
-        )
+    if len(distinct(names, f"{origin}: the classes")) < 2:
+        raise ValueError(f"{origin}: the classes are {', '.join(names)}; there must be two or more")
     for split, x, y in (("training", arrays.x_train, arrays.y_train), ("test", arrays.x_test, arrays.y_test)):
         if len(x) != len(y):
             raise ValueError(

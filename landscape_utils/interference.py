@@ -67,8 +67,8 @@ def _rates(result: Outcomes, examples: Tensor) -> Tensor:
         if "allocate" not in str(error):
             raise
     raise ValueError(
-        f"a CCTM of {result.classes:,} classes takes {size / 2**30:,.0f} GiB, more than there is; group the classes, or "
-        "take outcomes(model, data), which holds one prediction an example"
+        f"a CCTM of {result.classes:,} classes takes {size / 2**30:,.0f} GiB, more than there is; group the classes, "
+        "or take outcomes(model, data), which holds one prediction an example"
     )
 
 
@@ -157,7 +157,7 @@ def error_shares(rates: xr.DataArray) -> xr.DataArray:
     pairs = list(combinations(range(len(names)), 2))
     counts = np.array([both[a, b] for a, b in pairs])
     order = np.argsort(-counts, kind="stable")
-    total = counts.sum()
+    total, uniform = counts.sum(), 1 / len(pairs) if pairs else np.nan
     return xr.DataArray(
         counts[order] / total if total else np.full(len(pairs), np.nan),
         dims="pair",
@@ -167,11 +167,7 @@ def error_shares(rates: xr.DataArray) -> xr.DataArray:
             "second": ("pair", [names[pairs[i][1]] for i in order]),
         },
         name="error_share",
-        attrs={
-            "units": "share of all errors",
-            "errors": float(total),
-            "uniform_share": 1 / len(pairs) if pairs else np.nan,
-        },
+        attrs={"units": "share of all errors", "errors": float(total), "uniform_share": uniform},
     )
 
 
