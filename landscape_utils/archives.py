@@ -16,6 +16,9 @@ from PIL import Image, UnidentifiedImageError
 
 from landscape_utils.files import write_atomically
 
+SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
+SIXTEEN_IN_32 = (("I", "PNG"), ("I", "PPM"))  # modes and formats whose 16 bits Pillow gives as 32
+
 
 class Arrays(NamedTuple):
     """Images (N, H, W, C), labels (N,) and class names of a training and a test set."""
@@ -103,7 +106,7 @@ def read_image_folder(root: Path, image_size: int | None) -> Arrays:
     return Arrays(x_train, y_train, x_test, y_test, classes)
 
 
-def _read_split(folder: Path, image_size: int | None) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+def _read_split(folder: Path, image_size: int | None) -> tuple[NDArray[Any], NDArray[np.int64], tuple[str, ...]]:
     from torchvision.datasets import ImageFolder
 
     try:
@@ -114,32 +117,52 @@ def _read_split(folder: Path, image_size: int | None) -> tuple[NDArray[np.uint8]
     if (counts == 0).any():
         empty = listing.classes[int(np.argmin(counts))]
         raise ValueError(f"{folder / empty} holds no image; every class needs one, so add images or remove the folder")
-    pictures = (
-        _stack((Path(path).name, _open(Path(path))) for path, _ in listing.samples) if image_size is None else None
-    )
-    if pictures is None:
-        assert image_size is not None
-        pictures = np.stack([np.asarray(_centre_crop(_open(Path(path)), image_size)) for path, _ in listing.samples])
-    return pictures, np.asarray(listing.targets, np.int64), tuple(listing.classes)
+    named = ((Path(path).name, _open(Path(path))) for path, _ in listing.samples)
+    if image_size is not None:
+        named = ((name, _centre_crop(image, image_size)) for name, image in named)
+    return _stack(named), np.asarray(listing.targets, np.int64), tuple(listing.classes)
 
 
 def _open(file: Path | IO[bytes]) -> Image.Image:
+    """Read a picture as RGB of 8 bits, or as grey floats in [0, 1] (mode F) where it has more than 8 bits.
+
+    Raises:
+        ValueError: the file is no image, or its numbers have no known scale.
+    """
     try:
         with Image.open(file) as image:
+            # Pillow's convert("RGB") would clip these at 255, without a word.
+            if image.mode in SIXTEEN_BITS or (image.mode, image.format) in SIXTEEN_IN_32:
+                return Image.fromarray(np.asarray(image).astype(np.float32) / np.float32(65535))
+            if image.mode == "I":
+                raise ValueError(f"{file} has whole numbers of 32 bits, on no known scale; save it in 8 or 16 bits")
+            if image.mode == "F":
+                return _checked_floats(image, file)
             return image.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{file} is no image that can be read ({error}); replace or remove it") from error
 
 
-def _stack(named: Iterable[tuple[str, Image.Image]]) -> NDArray[np.uint8]:
-    pictures: list[NDArray[np.uint8]] = []
+def _checked_floats(image: Image.Image, file: object) -> Image.Image:
+    low, high = np.asarray(image).min(), np.asarray(image).max()
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"{file} has numbers from {low:g} to {high:g}; floats must lie in [0, 1], so save it so")
+    return image.copy()
+
+
+def _stack(named: Iterable[tuple[str, Image.Image]]) -> NDArray[Any]:
+    """Stack pictures of one size as uint8, or as floats in [0, 1] where one has more than 8 bits."""
+    pictures: list[NDArray[Any]] = []
     for name, image in named:
-        pictures.append(np.asarray(image))
+        pixels = np.asarray(image)
+        pictures.append(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
         if pictures[-1].shape != pictures[0].shape:
             (h0, w0), (h, w) = pictures[0].shape[:2], pictures[-1].shape[:2]
             raise ValueError(
                 f"images have mixed sizes ({h0}x{w0}, and {name} {h}x{w}); pass image_size=... to resize them all"
             )
+    if len({p.dtype for p in pictures}) > 1:
+        pictures = [p / np.float32(255) if p.dtype == np.uint8 else p for p in pictures]
     return np.stack(pictures)
 
 

@@ -137,9 +137,13 @@ def load_dataset(
     """Load a dataset by name or path as normalised tensors.
 
     Names with no generator of their own resolve to `$LANDSCAPE_DATA/<name>.npz`, then to torchvision's (or the
-    published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. Images of whole numbers 0
-    to 255 are scaled to [0, 1], others taken as they are; all are normalised per channel by the training set's mean
-    and standard deviation, or by those that are given. `spheres` stays as it is.
+    published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. `spheres` stays as it is; all
+    others are normalised per channel by the training set's mean and standard deviation, or by those that are given.
+
+    Both sets are read on one scale. Whole numbers 0 to 255 become [0, 1], whatever their type. Beyond these, numbers of
+    8 or 16 bits are divided by their type's largest (65,535 for uint16, also where only 12 bits are used; 32,767 for
+    int16, negative ones too), and wider ones refused, for their type tells no scale. Floats are taken as they are; an
+    image file's must lie in [0, 1].
 
     Args:
         name: one of `dataset_names()`, or the path of an `.npz` (keys x_train, y_train, x_test, y_test, classes)
@@ -157,7 +161,8 @@ def load_dataset(
 
     Raises:
         ValueError: unknown name or class, damaged or unsafe file, labels outside the classes, an empty class,
-            images of mixed size, a size that cannot be had, or a mean without std or of another length.
+            images of mixed size or on no known scale, a size that cannot be had, or a mean without std or of another
+            length.
         FileNotFoundError: nothing is stored under that name or path and it could not be fetched.
     """
     arrays = sources.read(
@@ -196,7 +201,7 @@ def _given_statistics(mean: Sequence[float], std: Sequence[float], channels: int
 
 
 def from_arrays(name: str, arrays: Arrays, *, flippable: bool = True, croppable: bool = True) -> Dataset:
-    """Build a dataset from arrays in memory: images (N, H, W[, C]) of uint8 or floats, and integer labels.
+    """Build a dataset from arrays in memory: images (N, H, W[, C]) on a scale as in `load_dataset`, and integer labels.
 
     Raises:
         ValueError: as `load_dataset` does.

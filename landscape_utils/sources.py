@@ -130,12 +130,12 @@ def read_npz(path: Path) -> Arrays:
 
 
 def as_images(arrays: Arrays, origin: str) -> Arrays:
-    """Bring images to (N, H, W, C) of uint8 or float32 and labels to int64.
+    """Bring images to (N, H, W, C) of uint8 or float32, both sets on one scale, and labels to int64.
 
     Raises:
-        ValueError: an array has another number of dimensions or no numbers in it.
+        ValueError: an array has another number of dimensions or no numbers in it, or there is no one scale.
     """
-    x_train, x_test = _channel_last(arrays.x_train, origin), _channel_last(arrays.x_test, origin)
+    x_train, x_test = _on_one_scale(_channel_last(arrays.x_train, origin), _channel_last(arrays.x_test, origin), origin)
     return Arrays(
         x_train,
         _integers(arrays.y_train, origin),
@@ -154,18 +154,34 @@ def _channel_last(x: NDArray[Any], origin: str) -> NDArray[Any]:
         raise ValueError(
             f"{origin}: images have shape {x.shape}, channels first; they must be (N, H, W, C), so transpose them"
         )
-    x = x[..., None] if x.ndim == 3 else x
-    if x.dtype.kind in "ui" and x.size and x.min() >= 0 and x.max() <= 255:
-        return x.astype(np.uint8)
-    return x.astype(np.float32)
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _on_one_scale(train: NDArray[Any], test: NDArray[Any], origin: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give uint8 where all whole numbers are 0 to 255, other whole numbers in units of their type's largest."""
+    both = (train, test)
+    if all(x.dtype.kind == "f" for x in both):
+        return train.astype(np.float32), test.astype(np.float32)
+    if all(x.dtype.kind != "f" and (not x.size or (x.min() >= 0 and x.max() <= 255)) for x in both):
+        return train.astype(np.uint8), test.astype(np.uint8)
+    if train.dtype != test.dtype:
+        raise ValueError(
+            f"{origin}: training images are {train.dtype}, test images {test.dtype}; store both in one type"
+        )
+    if train.dtype.itemsize > 2:
+        raise ValueError(
+            f"{origin}: images are {train.dtype} beyond 0 to 255, on no known scale; store uint8, uint16 or floats"
+        )
+    largest = np.float32(np.iinfo(train.dtype).max)
+    return train.astype(np.float32) / largest, test.astype(np.float32) / largest
 
 
 def _integers(y: NDArray[Any], origin: str) -> NDArray[np.int64]:
-    if y.ndim != 1 or y.dtype.kind not in "ui":
+    if y.shape[1:] not in ((), (1,)) or y.dtype.kind not in "ui":
         raise ValueError(
             f"{origin}: labels have shape {y.shape} and type {y.dtype}; they must be integers of shape (N,)"
         )
-    return y.astype(np.int64)
+    return y.reshape(len(y)).astype(np.int64)
 
 
 def _read_torchvision(name: str, root: Path, download: bool) -> Arrays:

@@ -3,14 +3,18 @@ import pickle
 import tarfile
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from landscape_utils import archives, sources
-from landscape_utils.data import Dataset, class_index, from_arrays, load_dataset, require_published
+from landscape_utils.archives import Arrays
+from landscape_utils.data import Dataset, Labelled, class_index, from_arrays, load_dataset, require_published
 from tests.conftest import REAL, needs_cifar10, small_arrays
 
 
@@ -130,6 +134,11 @@ def test_class_names_short_names_and_indices() -> None:
         class_index(classes, 3)
 
 
+def test_two_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="the classes: two are called 'cat'"):
+        Labelled(torch.zeros(2, 3), torch.arange(2), ("cat", "dog", "cat"))
+
+
 def test_a_stratified_part_takes_from_every_class_alike(small_npz: Path) -> None:
     part = load_dataset(str(small_npz), train_size=31, test_size=3)
     counts = torch.bincount(part.train.targets, minlength=3)
@@ -167,6 +176,31 @@ def test_whole_numbers_of_any_type_are_scaled_alike(tmp_path: Path) -> None:
     data = [load_dataset(str(write_npz(tmp_path / f"{i}.npz", **c))) for i, c in enumerate(({}, wide))]
     assert torch.equal(data[0].train.inputs, data[1].train.inputs)
     assert data[0].fingerprint == data[1].fingerprint
+
+
+INTEGERS = [np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", ">u2", ">i4")]
+
+
+@given(kind=st.sampled_from(INTEGERS), data=st.data())
+@settings(deadline=None)
+def test_one_raw_number_is_one_input_in_both_sets(kind: np.dtype, data: st.DataObject) -> None:
+    limits = np.iinfo(kind)
+    ends = st.tuples(*[st.integers(max(limits.min, -(2**40)), min(limits.max, 2**40)) | st.integers(0, 127)] * 2)
+    shared, *spread = data.draw(st.integers(0, 127)), data.draw(ends), data.draw(ends)
+    images = [np.array([[[shared]], [[low]], [[high]]], kind) for low, high in spread]
+    labels = np.arange(3, dtype=kind)[:, None]
+    arrays = Arrays(images[0], labels, images[1], labels, ("a", "b", "c"))
+    inside = all(0 <= value <= 255 for pair in spread for value in pair)
+    if kind.itemsize > 2 and not inside:
+        with pytest.raises(ValueError, match="on no known scale"):
+            from_arrays("raw", arrays)
+        return
+    read = from_arrays("raw", arrays)
+    unit = 255 if inside else limits.max
+    for split, raw in zip((read.train, read.test), images, strict=True):
+        restored = split.inputs[:, 0, 0, 0] * read.std[0] + read.mean[0]
+        np.testing.assert_allclose(restored, raw[:, 0, 0] / unit, atol=1e-5)
+        assert split.targets.tolist() == [0, 1, 2]
 
 
 def test_float_images_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -221,8 +255,15 @@ def test_a_flipped_byte_in_the_images_is_refused(small_npz: Path) -> None:
         ({"x_train": np.zeros((60, 8))}, r"must be numbers \(N, H, W\)"),
         ({"x_test": np.zeros((30, 9, 9, 3), np.uint8)}, "they must agree"),
         ({"x_train": np.zeros((60, 3, 8, 8), np.uint8)}, "channels first; .* so transpose them"),
-        ({"classes": np.array(["a", "b", "a"])}, "each with its own name"),
-        ({"x_train": np.full((60, 8, 8, 3), np.nan, np.float32)}, "NaN or an infinity"),
+        ({"classes": np.array(["a", "b", "a"])}, "two are called 'a'; each needs a name of its own"),
+        ({"classes": np.array(["a"])}, "must be two or more"),
+        ({"y_train": np.zeros((60, 3), int)}, "must be integers"),
+        ({"y_train": np.zeros(60, complex)}, "must be integers"),
+        ({"x_train": np.zeros((60, 8, 8, 3), complex)}, "must be numbers"),
+        ({"x_train": np.full((60, 8, 8, 3), 256)}, "training images are int64, test images uint8"),
+        ({"x_train": np.ones((60, 8, 8, 3), np.float32)}, "training images are float32, test images uint8"),
+        ({name: np.full((n, 8, 8, 3), 256) for name, n in (("x_train", 60), ("x_test", 30))}, "int64 beyond 0 to 255"),
+        ({"x_train": np.full((60, 8, 8, 3), np.nan), "x_test": np.zeros((30, 8, 8, 3))}, "NaN or an infinity"),
     ],
 )
 def test_bad_content_gets_one_clear_sentence(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -299,6 +340,57 @@ def test_mixed_sizes_are_refused_and_image_size_resizes_them(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="to resize them"):
         load_dataset(root)
     assert load_dataset(root, image_size=8).input_shape == (3, 8, 8)
+
+
+LEVELS = np.linspace(0.1, 0.9, 30).reshape(5, 6)
+DEPTHS = {  # pictures of one brightness in several depths, and the rounding of each
+    "8 bits.png": (np.rint(LEVELS * 255).astype(np.uint8), 255),
+    "16 bits.png": (np.rint(LEVELS * 65535).astype(np.uint16), 65535),
+    "16 bits.tiff": (np.rint(LEVELS * 65535).astype(np.uint16), 65535),
+    "16 bits.pgm": (np.rint(LEVELS * 65535).astype(np.uint16), 65535),
+    "floats.tiff": (LEVELS.astype(np.float32), 1e6),
+}
+
+
+@given(files=st.lists(st.sampled_from(sorted(DEPTHS)), min_size=4, max_size=4), resized=st.booleans())
+@settings(deadline=None, max_examples=15)
+def test_pictures_of_any_depth_keep_their_brightness(files: list[str], resized: bool) -> None:
+    with TemporaryDirectory() as folder:
+        for i, file in enumerate(files):
+            place = Path(folder, ("train", "test")[i // 2], "ab"[i % 2])
+            place.mkdir(parents=True)
+            Image.fromarray(DEPTHS[file][0]).save(place / file)
+        read = load_dataset(folder, mean=[0] * 3, std=[1] * 3, image_size=5 if resized else None)
+    for file, picture in zip(files, [*read.train.inputs, *read.test.inputs], strict=True):
+        if not resized:
+            np.testing.assert_allclose(picture, np.stack([LEVELS] * 3), atol=0.51 / DEPTHS[file][1])
+        assert float(picture.mean()) == pytest.approx(0.5, abs=0.02)  # the crop cuts an edge
+
+
+@pytest.mark.parametrize(
+    ("pixels", "sentence"),
+    [
+        (np.full((5, 6), 70, np.int32), "0.tiff has whole numbers of 32 bits, on no known scale"),
+        (np.full((5, 6), 1.5, np.float32), r"0.tiff has numbers from 1.5 to 1.5; floats must lie in \[0, 1\]"),
+        (np.full((5, 6), np.nan, np.float32), r"floats must lie in \[0, 1\]"),
+    ],
+)
+def test_pictures_on_no_known_scale_are_refused(tmp_path: Path, pixels: np.ndarray, sentence: str) -> None:
+    root = write_folder(tmp_path, {"cat": (5, 6), "dog": (5, 6)})
+    Image.fromarray(pixels).save(root / "train" / "dog" / "0.tiff")
+    with pytest.raises(ValueError, match=sentence):
+        load_dataset(str(root))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_pictures_of_8_bits_are_read_as_pillow_converts_them(tmp_path: Path, mode: str) -> None:
+    root = write_folder(tmp_path, {"cat": (5, 6), "dog": (5, 6)})
+    picture = Image.open(root / "train" / "cat" / "0.png").convert(mode)
+    picture.save(root / "train" / "cat" / "0.tiff")
+    (root / "train" / "cat" / "0.png").unlink()
+    read = archives.read_image_folder(root, None)
+    assert read.x_train.dtype == np.uint8
+    np.testing.assert_array_equal(read.x_train[0], picture.convert("RGB"))
 
 
 def test_folders_that_are_not_whole(tmp_path: Path) -> None:
