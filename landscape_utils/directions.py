@@ -40,12 +40,19 @@ def is_checkpoint(name: str) -> bool:
     return name in ("init", "vvv") or name.startswith(("E=", "E'="))
 
 
+class UnknownDirection(KeyError, ValueError):
+    """A name without a direction: what a mapping raises, and what the package raises for a wrong argument."""
+
+    __str__ = ValueError.__str__  # KeyError's would quote the sentence
+
+
 class Directions(Mapping[str, Tensor]):
     """Every direction around one model, computed when it is first asked for; tensors of shape (P,).
 
     Checkpoint directions lead all the way, theta + 1 d is the checkpoint; eigenvectors have norm 1; the others are
     as they come. Names may be listed, looked up, and asked for by `in`, as in any mapping; further Gaussian draws are
-    not listed.
+    not listed. Listing names computes nothing; looking up Mine, vvv or an eigenvector (as all values are) may take
+    minutes, with a bar that says for what.
     """
 
     def __init__(
@@ -137,10 +144,10 @@ class Directions(Mapping[str, Tensor]):
         """Give a direction, shape (P,).
 
         Raises:
-            ValueError: an unknown name; the nearest ones are given.
+            UnknownDirection: an unknown name; the nearest ones are given.
         """
         if name not in self:
-            raise unknown("direction", name, list(self))
+            raise UnknownDirection(*unknown("direction", name, list(self)).args)
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]

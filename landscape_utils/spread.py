@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 TRIES = 3  # times that workers may take the landscape with them
+CLOSED = ("closing", "closed")  # of a client's status
 PARTS = 4  # tasks a worker: few enough to cost nothing, many enough that none waits long for the last
 
 Point = tuple[float, ...]
@@ -32,6 +33,7 @@ def spread(client: Client, walk: dict[str, Any], points: Sequence[Point]) -> Ite
         points: coordinates along the directions.
 
     Raises:
+        ConnectionError: the client is closed, or was meanwhile.
         RuntimeError: the workers died again and again.
     """
     from cloudpickle import dumps
@@ -41,6 +43,8 @@ def spread(client: Client, walk: dict[str, Any], points: Sequence[Point]) -> Ite
     packed = dumps(walk)  # by ourselves: Dask takes modules apart, and puts them together otherwise
     waiting = dict.fromkeys(points)
     for _ in range(TRIES):
+        if client.status in CLOSED:
+            raise ConnectionError("the Dask client is closed; give one that is connected, or none to compute here")
         (held,) = client.scatter([packed], broadcast=True, hash=False)
         tasks = [client.submit(_measure, held.key, held, part, pure=False) for part in _parts(client, list(waiting))]
         try:
@@ -48,10 +52,11 @@ def spread(client: Client, walk: dict[str, Any], points: Sequence[Point]) -> Ite
                 for point, sums in _result(task):
                     del waiting[point]
                     yield point, sums
-        except FutureCancelledError:  # the landscape went with its last holder
+        except FutureCancelledError:  # the landscape went with its last holder, or the client was closed
             continue
         finally:
-            client.cancel(tasks)
+            if client.status not in CLOSED:
+                client.cancel(tasks)
         if not waiting:
             return
     raise RuntimeError(f"{len(waiting)} points are left: the workers died {TRIES} times; give them more memory")

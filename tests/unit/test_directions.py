@@ -78,8 +78,32 @@ def test_eigenvectors_come_from_the_spectrum(named: Directions) -> None:
 def test_an_unknown_name_is_told_the_nearest(named: Directions) -> None:
     with pytest.raises(ValueError, match=r"P\.E\.1"):
         named["P.E1"]
-    with pytest.raises(ValueError, match="unknown direction"):
-        named["N.E.3"]
+    for kind in (KeyError, ValueError):
+        with pytest.raises(kind, match=r"^unknown direction 'N\.E\.3'"):
+            named["N.E.3"]
+
+
+def test_only_a_value_that_is_asked_for_is_computed_and_with_a_bar(
+    named: Directions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = []
+
+    def slow(*given: object, progress: bool, **how: object) -> object:
+        bars.append(progress)
+        return type("Mined", (), {"direction": named.weights})
+
+    for name in ("mine_peak", "mine_vvv"):
+        monkeypatch.setattr(module, name, slow)
+    directions = Directions(named.model, named.data, fresh=named.weights, k=1)
+    assert all(name in directions for name in directions)
+    assert {"Mine", "vvv"} <= set(directions.keys())
+    assert [directions.get(name) for name in ("mine", "N.E.2", "", 3)] == [None] * 4
+    assert directions.get("E=7", 0) == 0
+    assert bars == []
+    spectrum = named.spectrum
+    monkeypatch.setattr(module, "hessian_eigenpairs", lambda *given, **how: slow(**how) and spectrum)
+    assert set(dict(directions)) == set(directions)
+    assert bars == [True] * 3  # the eigenvectors come together
 
 
 def test_ones_own_tensor_needs_the_shape_and_a_name_of_its_own(named: Directions) -> None:

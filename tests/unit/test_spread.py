@@ -78,8 +78,24 @@ def test_a_reader_that_stops_takes_its_tasks_back(client: Client, model: torch.n
     assert 0 < seen[0] <= 25 - 7 + 1  # what was finished is kept
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_closed_client_gets_one_sentence(when: str, client: Client, model: torch.nn.Module, small: Dataset) -> None:
+    guest = Client(client.cluster, set_as_default=False)
+
+    def stop(done: int, total: int) -> None:
+        guest.close()
+
+    if when == "before":
+        guest.close()
+    train = (small.train.inputs.double(), small.train.targets)
+    with pytest.raises(ConnectionError, match="the Dask client is closed; give one that is connected"):
+        evaluate.curve(model, train, gaussian_direction(model), range(40), progress=stop, client=guest)
+
+
 class Losing:
     """A client whose workers die with the landscape, so many times."""
+
+    status = "running"
 
     def __init__(self, times: int) -> None:
         self.times = times
