@@ -84,7 +84,7 @@ class Directions(Mapping[str, Tensor]):
             progress: bars for what takes long.
 
         Raises:
-            ValueError: a tensor of another shape, or one of one's own under a name that is taken.
+            ValueError: a tensor of another shape or of complex numbers, or one of one's own under a name that is taken.
         """
         self.model, self.data = model, data
         self.weights = space.flatten(model)
@@ -93,9 +93,10 @@ class Directions(Mapping[str, Tensor]):
         self._k, self._tol, self._seed, self._progress = k, tol, seed, progress
         self._peak, self._vvv = dict(peak or {}), {"alpha": 0.0, "gamma": 0.1, **(vvv or {})}
         for name, vector in {**self._checkpoints, **self._own}.items():
-            if vector.shape != self.weights.shape:
+            if vector.shape != self.weights.shape or vector.is_complex():
                 raise ValueError(
-                    f"{name} has shape {tuple(vector.shape)}; this model's are {tuple(self.weights.shape)}"
+                    f"{name} has shape {tuple(vector.shape)} and type {vector.dtype}; this model's have shape "
+                    f"{tuple(self.weights.shape)} and real numbers"
                 )
         taken = sorted(name for name in self._own if name in self._checkpoints or self._is_reserved(name))
         if taken:

@@ -127,7 +127,7 @@ def normalise(
         leave_out_1d: set the entries of 1-D parameters (biases, BatchNorm) to zero.
         orthogonal_to: make the result orthogonal to this direction, shape (P,). Orthogonality is made inside every
             group, so that the scaling keeps it; in a group of one number, where nothing is orthogonal, the entry
-            becomes zero.
+            becomes zero. Groups of it that are not finite are left out.
         weights: whose norms are taken instead of the model's, shape (P,).
 
     Raises:
@@ -184,15 +184,17 @@ def _scaled(d: Tensor, w: Tensor, o: Tensor | None, groups: int, how: Normalisat
     if how is not None:
         norm = rows.norm(dim=1, keepdim=True)
         wanted = w.reshape(groups, -1).to(exact).norm(dim=1, keepdim=True)
-        rows = rows * torch.where(norm > 0, wanted / norm, 0.0)
+        rows = rows * torch.where(norm == 0, 0.0, wanted / norm)
     return rows.to(d.dtype)
 
 
 def _perpendicular(rows: Tensor, others: Tensor) -> Tensor:
+    # Nothing is orthogonal to what is not finite: it is left out, so that rows keep no trace of it.
+    others = torch.where(others.isfinite().all(1, keepdim=True), others, 0.0)
     before, square = rows.norm(dim=1, keepdim=True), others.square().sum(1, keepdim=True)
     for _ in range(2):  # the second time takes away what the first one's rounding left
         rows = rows - torch.where(square > 0, (rows * others).sum(1, keepdim=True) / square, 0.0) * others
-    return torch.where(rows.norm(dim=1, keepdim=True) > PARALLEL * before, rows, 0.0)
+    return torch.where(rows.norm(dim=1, keepdim=True) <= PARALLEL * before, 0.0, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +228,9 @@ def plane_through(origin: Tensor, second: Tensor, third: Tensor) -> Plane:
     The first direction points from the first model to the second, the other is orthogonal to it.
 
     Raises:
-        ValueError: the three lie on one line.
+        ValueError: the three lie on one line, or one is not finite.
     """
+    _check_finite([origin, second, third])
     along, across = (second - origin).double(), (third - origin).double()
     length = along.norm()
     d1 = along / length
@@ -250,10 +253,11 @@ def trajectory_plane(checkpoints: Sequence[Tensor]) -> Plane:
         checkpoints: vectors of shape (P,), three or more, in the order of training.
 
     Raises:
-        ValueError: fewer than three checkpoints, or all on one line.
+        ValueError: fewer than three checkpoints, all on one line, or one that is not finite.
     """
     if len(checkpoints) < 3:
         raise ValueError(f"{len(checkpoints)} checkpoints span no plane; give three or more")
+    _check_finite(checkpoints)
     steps = torch.stack(list(checkpoints)) - checkpoints[-1]
     gram = torch.zeros(len(steps), len(steps), dtype=torch.float64, device=steps.device)
     for part in steps.split(CHUNK, dim=1):
@@ -267,6 +271,12 @@ def trajectory_plane(checkpoints: Sequence[Tensor]) -> Plane:
     first, second = (vectors[:, [-1, -2]] / leading.sqrt()).to(steps.dtype).T @ steps
     points = torch.stack([steps @ first, steps @ second], dim=1).double().cpu()
     return Plane(checkpoints[-1], first, second, points, (leading / values.sum()).cpu())
+
+
+def _check_finite(models: Sequence[Tensor]) -> None:
+    for i, weights in enumerate(models):
+        if not weights.isfinite().all():
+            raise ValueError(f"model {i} of the plane has weights that are not finite; leave it out")
 
 
 def _explained(points: Tensor) -> Tensor:

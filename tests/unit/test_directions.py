@@ -109,6 +109,8 @@ def test_only_a_value_that_is_asked_for_is_computed_and_with_a_bar(
 def test_ones_own_tensor_needs_the_shape_and_a_name_of_its_own(named: Directions) -> None:
     with pytest.raises(ValueError, match="mine has shape"):
         Directions(named.model, named.data, own={"mine": torch.ones(3)})
+    with pytest.raises(ValueError, match=r"mine has shape .* and type torch.complex128"):
+        Directions(named.model, named.data, own={"mine": named.weights * 1j})
     for name in ("Gau.2", "N.E.9", "vvv", "E=3"):
         with pytest.raises(ValueError, match="have a meaning already"):
             Directions(

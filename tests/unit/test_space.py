@@ -70,6 +70,27 @@ def test_a_one_number_group_parallel_to_the_other_is_zero_and_not_rounding() -> 
     assert two.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("how", [*space.NORMALISATIONS, None])
+@given(data=st.data())
+@settings(deadline=None, max_examples=15)
+def test_what_diverged_stays_and_leaves_no_trace_elsewhere(how: str | None, data: st.DataObject) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).double()
+    places = list(range(sum(p.numel() for p in net.parameters())))
+    bad = data.draw(st.sets(st.sampled_from(places), min_size=1))
+    value = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    d, other = space.gaussian_direction(net, seed=1), space.gaussian_direction(net, seed=2)
+    diverged = d.index_fill(0, torch.tensor(sorted(bad)), value)
+    for orthogonal_to in (None, other):  # a direction that diverged never becomes one of zeros
+        assert not space.normalise(diverged, net, how, orthogonal_to=orthogonal_to)[sorted(bad)].isfinite().any()
+    beside, free = space.normalise(d, net, how, orthogonal_to=diverged), space.normalise(d, net, how)
+    finite_other = diverged.clone()
+    for group in groups(net, how or "global"):
+        if bad & set(group):
+            assert torch.equal(beside[group], free[group])
+            finite_other[group] = 0
+    assert torch.equal(beside, space.normalise(d, net, how, orthogonal_to=finite_other))
+
+
 @pytest.mark.parametrize("how", space.NORMALISATIONS)
 def test_zero_norms_stay_finite(how: str) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))  # a fresh BatchNorm's biases are zero
@@ -197,6 +218,15 @@ def test_three_models_on_a_line_have_no_plane() -> None:
         space.trajectory_plane([a, a + 1, a + 3])
     with pytest.raises(ValueError, match="2 checkpoints span no plane"):
         space.trajectory_plane([a, a + 1])
+
+
+@given(value=st.sampled_from([np.nan, np.inf, -np.inf]), which=st.integers(0, 2))
+def test_a_plane_through_a_model_that_diverged_is_refused(value: float, which: int) -> None:
+    models = list(torch.eye(3))
+    models[which] = models[which].index_fill(0, torch.tensor([1]), value)
+    for call in (lambda: space.plane_through(*models), lambda: space.trajectory_plane(models)):
+        with pytest.raises(ValueError, match=f"model {which} of the plane has weights that are not finite"):
+            call()
 
 
 def test_the_trajectory_plane_is_pca(monkeypatch: pytest.MonkeyPatch) -> None:
