@@ -16,8 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from landscape_utils.files import write_atomically
 
-SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")  # modes of Pillow
-SIXTEEN_IN_32 = (("I", "PNG"), ("I", "PPM"))  # modes and formats whose 16 bits Pillow gives as 32
+SIXTEEN_IN_32 = ("PNG", "PPM")  # formats whose 16 bits Pillow may give as mode I, of 32
 
 
 class Arrays(NamedTuple):
@@ -131,23 +130,19 @@ def _open(file: Path | IO[bytes]) -> Image.Image:
     """
     try:
         with Image.open(file) as image:
-            # Pillow's convert("RGB") would clip these at 255, without a word.
-            if image.mode in SIXTEEN_BITS or (image.mode, image.format) in SIXTEEN_IN_32:
-                return Image.fromarray(np.asarray(image).astype(np.float32) / np.float32(65535))
-            if image.mode == "I":
-                raise ValueError(f"{file} has whole numbers of 32 bits, on no known scale; save it in 8 or 16 bits")
-            if image.mode == "F":
-                return _checked_floats(image, file)
-            return image.convert("RGB")
+            if not image.mode.startswith(("I", "F")):
+                return image.convert("RGB")  # which would clip the others at 255, without a word
+            pixels = np.asarray(image)
+            if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_IN_32):
+                return Image.fromarray(pixels.astype(np.float32) / np.float32(65535))
+            if image.mode == "I" or not 0 <= pixels.min() <= pixels.max() <= 1:
+                raise ValueError(
+                    f"{file} holds {pixels.dtype} from {pixels.min():g} to {pixels.max():g}, on no known scale; save "
+                    "it in 8 or 16 bits, or as floats in [0, 1]"
+                )
+            return image.copy()
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{file} is no image that can be read ({error}); replace or remove it") from error
-
-
-def _checked_floats(image: Image.Image, file: object) -> Image.Image:
-    low, high = np.asarray(image).min(), np.asarray(image).max()
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"{file} has numbers from {low:g} to {high:g}; floats must lie in [0, 1], so save it so")
-    return image.copy()
 
 
 def _stack(named: Iterable[tuple[str, Image.Image]]) -> NDArray[Any]:

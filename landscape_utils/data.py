@@ -27,18 +27,14 @@ NOT_CROPPABLE = {"glyphs10", "glyphs100", "digits", "spheres"}
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Inputs (N, ...) and targets (N,) that unpack as a pair, and remember the names of their classes.
-
-    Raises:
-        ValueError: two classes have one name.
-    """
+    """Inputs (N, ...) and targets (N,) that unpack as a pair, and remember the names of their classes."""
 
     inputs: Tensor
     targets: Tensor
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two classes of one name, for results are looked up by name."""
+        """Refuse two classes of one name (ValueError), for results are looked up by name."""
         if self.classes is not None:
             distinct(self.classes, "the classes")
 
@@ -140,10 +136,9 @@ def load_dataset(
     published archive's) files under `$LANDSCAPE_DATA`, fetched where the network allows. `spheres` stays as it is; all
     others are normalised per channel by the training set's mean and standard deviation, or by those that are given.
 
-    Both sets are read on one scale. Whole numbers 0 to 255 become [0, 1], whatever their type. Beyond these, numbers of
-    8 or 16 bits are divided by their type's largest (65,535 for uint16, also where only 12 bits are used; 32,767 for
-    int16, negative ones too), and wider ones refused, for their type tells no scale. Floats are taken as they are; an
-    image file's must lie in [0, 1].
+    Both sets are read on one scale: whole numbers 0 to 255 divided by 255, beyond these such of 8 or 16 bits by their
+    type's largest (65,535 for uint16, even if 12 bits are used), wider ones refused; floats as they are, which in an
+    image file must lie in [0, 1].
 
     Args:
         name: one of `dataset_names()`, or the path of an `.npz` (keys x_train, y_train, x_test, y_test, classes)

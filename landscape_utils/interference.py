@@ -148,8 +148,8 @@ def error_shares(rates: xr.DataArray) -> xr.DataArray:
 
     Returns:
         Array (pair,) that sums to 1 (NaN without any error), with coordinates `first` and `second`; attribute
-        `uniform_share` = 2 / (C (C - 1)), what each pair would hold if errors fell anywhere alike (NaN without any
-        pair). Predictions that were NaN are no pair's error.
+        `uniform_share` = 2 / (C (C - 1)), what each pair would hold if errors fell anywhere alike (NaN without a pair).
+        A NaN prediction is no pair's error.
     """
     names = [str(n) for n in rates["true"].values]
     errors = np.nan_to_num(rates.values) * rates["examples"].values[:, None]

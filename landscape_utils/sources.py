@@ -135,14 +135,10 @@ def as_images(arrays: Arrays, origin: str) -> Arrays:
     Raises:
         ValueError: an array has another number of dimensions or no numbers in it, or there is no one scale.
     """
-    x_train, x_test = _on_one_scale(_channel_last(arrays.x_train, origin), _channel_last(arrays.x_test, origin), origin)
-    return Arrays(
-        x_train,
-        _integers(arrays.y_train, origin),
-        x_test,
-        _integers(arrays.y_test, origin),
-        tuple(arrays.classes),
-    )
+    x_train, x_test = (_channel_last(x, origin) for x in (arrays.x_train, arrays.x_test))
+    x_train, x_test = _on_one_scale(x_train, x_test, origin)
+    y_train, y_test = (_integers(y, origin) for y in (arrays.y_train, arrays.y_test))
+    return Arrays(x_train, y_train, x_test, y_test, tuple(arrays.classes))
 
 
 def _channel_last(x: NDArray[Any], origin: str) -> NDArray[Any]:
@@ -164,13 +160,10 @@ def _on_one_scale(train: NDArray[Any], test: NDArray[Any], origin: str) -> tuple
         return train.astype(np.float32), test.astype(np.float32)
     if all(x.dtype.kind != "f" and (not x.size or (x.min() >= 0 and x.max() <= 255)) for x in both):
         return train.astype(np.uint8), test.astype(np.uint8)
-    if train.dtype != test.dtype:
+    if train.dtype != test.dtype or train.dtype.itemsize > 2:
         raise ValueError(
-            f"{origin}: training images are {train.dtype}, test images {test.dtype}; store both in one type"
-        )
-    if train.dtype.itemsize > 2:
-        raise ValueError(
-            f"{origin}: images are {train.dtype} beyond 0 to 255, on no known scale; store uint8, uint16 or floats"
+            f"{origin}: training images are {train.dtype}, test images {test.dtype}, beyond 0 to 255 and on no known "
+            "scale; store both as uint8, uint16 or floats"
         )
     largest = np.float32(np.iinfo(train.dtype).max)
     return train.astype(np.float32) / largest, test.astype(np.float32) / largest

@@ -24,26 +24,22 @@ def check_parameters(model: nn.Module) -> None:
     """Refuse parameters that do not make one vector of real numbers.
 
     Raises:
-        ValueError: there are none, one has no values yet (lazy, or on the meta device), or they are complex or whole
-            numbers, or of several types.
+        ValueError: there are none, one has no values yet (lazy, or on the meta device), or they are of several types,
+            or complex or whole numbers.
     """
     _check_values(model)
-    first: dict[torch.dtype, str] = {}
-    for name, p in model.named_parameters():
-        first.setdefault(p.dtype, name)
-    several = ", ".join(f"{name} is {dtype}" for dtype, name in first.items())
-    odd = [name for dtype, name in first.items() if not dtype.is_floating_point]
-    if odd:
-        raise ValueError(f"{odd[0]} holds no real numbers ({several}); keep whole numbers in buffers, complex in pairs")
-    if len(first) > 1:
-        raise ValueError(f"parameters of several types: {several}; convert the model to one, e.g. model.float()")
+    types = {p.dtype: name for name, p in model.named_parameters()}
+    if len(types) > 1 or not next(iter(types)).is_floating_point:
+        raise ValueError(
+            f"parameters of several types, or of no real one: {', '.join(f'{n} is {t}' for t, n in types.items())}; "
+            "convert the model to one floating type, e.g. model.float(), and keep whole numbers in buffers"
+        )
 
 
 def _check_values(model: nn.Module) -> None:
-    named = dict(model.named_parameters())
-    if not named:
+    if next(model.parameters(), None) is None:
         raise ValueError("the model has no parameters, so there is nothing to move")
-    for name, p in named.items():
+    for name, p in model.named_parameters():
         if isinstance(p, UninitializedParameter):
             raise ValueError(f"{name} has no shape yet; run the model once on an example first")
         if p.is_meta:
