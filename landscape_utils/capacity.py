@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from tqdm import tqdm
 
+from landscape_utils.bars import BAR
 from landscape_utils.clouds import Clouds, checked_clouds
 
 Array = NDArray[np.float64]
@@ -84,7 +85,7 @@ def empirical_capacity(
     random = np.random.default_rng(seed)
     guess = max(1, len(clouds) // 2)
     critical = np.empty(dichotomies)
-    for trial in tqdm(range(dichotomies), desc="dichotomies", disable=not progress, leave=False):
+    for trial in tqdm(range(dichotomies), desc="dichotomies", disable=not progress, **BAR):
         labels = random.choice([-1.0, 1.0], len(clouds))[owners, None]
         projected = labels * (points @ random.normal(size=(points.shape[1], points.shape[1])))
         critical[trial] = _fewest_features(projected, guess)

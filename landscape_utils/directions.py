@@ -27,8 +27,8 @@ from landscape_utils import space
 from landscape_utils.ego import mean_gradient
 from landscape_utils.errors import unknown
 from landscape_utils.hessian import hessian_eigenpairs
-from landscape_utils.inference import Pairs
 from landscape_utils.mining import mine_peak, mine_vvv
+from landscape_utils.pairs import Pairs
 from landscape_utils.runs import Epoch, Run
 
 GAUSSIAN = re.compile(r"Gau\.(\d*)")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import points, store
+from landscape_utils.bars import BAR
 from landscape_utils.data import Labelled
 from landscape_utils.labels import redraw
 from landscape_utils.models import build_model
@@ -166,7 +167,7 @@ def _fit(
     train, test, targets = (t.to(device) for t in (task.train, task.test, task.test_targets.expand(len(seeds), -1)))
     with (
         torch.no_grad(),
-        tqdm(total=steps, desc=f"width {width}", unit="step", disable=progress is not True, leave=False) as bar,
+        tqdm(total=steps, desc=f"width {width}", unit="step", disable=progress is not True, **BAR) as bar,
     ):
         for step, train_accuracy in descend(flat, width, train, labels.to(device), task.classes, lr=lr, steps=steps):
             logits = forward(views(flat, width, task.shape), test.T)

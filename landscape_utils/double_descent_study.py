@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from landscape_utils.bars import BAR
 from landscape_utils.data import Dataset, Labelled
 from landscape_utils.double_descent import MEASURED, MOMENTS, Moment, Tick, Trained, looks, train_width
 from landscape_utils.features import class_manifolds
@@ -127,7 +128,7 @@ def measure(networks: Mapping[float, Networks], test: Labelled, *, progress: boo
     found = {name: np.full((len(widths), len(seeds), len(MOMENTS)), np.nan) for name in (*ACCURACIES, *GEOMETRY)}
     counts = np.zeros(len(widths), int)
     places = list(product(enumerate(widths), enumerate(seeds), enumerate(MOMENTS)))
-    for (i, width), (j, seed), (k, moment) in tqdm(places, desc="geometry", disable=not progress, leave=False):
+    for (i, width), (j, seed), (k, moment) in tqdm(places, desc="geometry", disable=not progress, **BAR):
         model = networks[width].model(seed, moment)
         counts[i] = sum(p.numel() for p in model.parameters())
         accuracies = _outcome(networks[width].course.sel(seed=seed), moment)

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor, nn
-from torch.func import functional_call
 from tqdm import tqdm
 
 from landscape_utils import space
-from landscape_utils.data import Labelled, class_index
-from landscape_utils.engine import resident
+from landscape_utils.bars import BAR
+from landscape_utils.data import class_index
+from landscape_utils.derivatives import differentiable, differentiating, gradients
 from landscape_utils.evaluate import Options, last, refine
-from landscape_utils.inference import BAR, Pairs, check_logits
-from landscape_utils.shadow import probe, shadow
+from landscape_utils.inference import check_logits
+from landscape_utils.pairs import Pairs, class_names, resident
 
 GRADIENT_BATCH = {"cuda": 1000, "mps": 500}
 CPU_GRADIENT_BATCH = 100
@@ -31,6 +31,7 @@ CPU_GRADIENT_BATCH = 100
 Which = str | int
 
 
+@torch.inference_mode(False)
 def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | None = None) -> Tensor:
     """Average the loss gradient over the examples of each class, in evaluation mode.
 
@@ -48,15 +49,15 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
     Raises:
         ValueError: an unknown class, or unusable data.
     """
-    inputs, targets = resident(model, data)
-    logits = probe(model, inputs[:1], space.flatten(model))
-    check_logits(logits, targets)
-    width = logits.shape[1]
+    data = resident(model, data)
+    (inputs, targets), tree = data, differentiable(model, data.inputs)
+    width = _width(tree, inputs, targets)
     wanted = range(width) if classes is None else [_index(data, c, width) for c in classes]
     bar = tqdm(wanted, desc="class gradients", unit="class", **BAR)
-    return torch.stack([_mean_gradient(model, inputs[targets == c], targets[targets == c]) for c in bar])
+    return torch.stack([_mean_gradient(tree, inputs[targets == c], targets[targets == c]) for c in bar])
 
 
+@torch.inference_mode(False)
 def mean_gradient(model: nn.Module, data: Pairs) -> Tensor:
     """Average the loss gradient over all examples, in evaluation mode; shape (P,), as in `class_gradients`.
 
@@ -64,29 +65,34 @@ def mean_gradient(model: nn.Module, data: Pairs) -> Tensor:
         ValueError: unusable data.
     """
     inputs, targets = resident(model, data)
-    check_logits(probe(model, inputs[:1], space.flatten(model)), targets)
-    return _mean_gradient(model, inputs, targets)
+    tree = differentiable(model, inputs)
+    _width(tree, inputs, targets)
+    return _mean_gradient(tree, inputs, targets)
 
 
-@torch.enable_grad()
-def _mean_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    tree = shadow(model)
-    named = {name: p.detach().requires_grad_() for name, p in tree.named_parameters()}
-    totals = [torch.zeros_like(p) for p in named.values()]
+def _width(tree: nn.Module, inputs: Tensor, targets: Tensor) -> int:
+    """Count the classes, of which the targets must be."""
+    with torch.inference_mode():
+        logits = tree(inputs[:1])
+    check_logits(logits, targets)
+    return int(logits.shape[1])
+
+
+def _mean_gradient(tree: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    own = list(tree.parameters())
+    totals = [torch.zeros_like(p, requires_grad=False) for p in own]
     batch = GRADIENT_BATCH.get(inputs.device.type, CPU_GRADIENT_BATCH)
     for x, y in zip(inputs.split(batch), targets.split(batch), strict=True):
         if len(y):
-            loss = F.cross_entropy(functional_call(tree, named, (x,)), y, reduction="sum")
-            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-            for total, g in zip(totals, gradients, strict=True):
-                if g is not None:
-                    total += g
+            with differentiating():
+                found = gradients(F.cross_entropy(tree(x), y, reduction="sum"), own)
+            for total, g in zip(totals, found, strict=True):
+                total += g
     return torch.cat([total.reshape(-1) for total in totals]) / (len(targets) or torch.nan)
 
 
 def _index(data: Pairs, which: Which, width: int) -> int:
-    names = data.classes if isinstance(data, Labelled) else None
-    return class_index(names or [str(c) for c in range(width)], which)
+    return class_index(class_names(data) or [str(c) for c in range(width)], which)
 
 
 def ego_weights(weights: Tensor, gradient: Tensor, alpha: float) -> Tensor:
@@ -113,6 +119,7 @@ def refine_ego(
     """Give ever finer grids of an interference space as they are finished; see `ego_surface`."""
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma is {sigma}; it must be above 0")
+    data = resident(model, data)
     names = [_name(data, c) for c in (first, second)]
     g1, g2 = gradients if gradients is not None else class_gradients(model, data, [first, second])
     for name, g in zip(names, (g1, g2), strict=True):
@@ -158,7 +165,7 @@ def ego_surface(
 
 
 def _name(data: Pairs, which: Which) -> str:
-    names = data.classes if isinstance(data, Labelled) else None
+    names = class_names(data)
     return names[class_index(names, which)] if names is not None else str(which)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import space
+from landscape_utils.bars import BAR
 from landscape_utils.data import Dataset, Labelled, class_index
 from landscape_utils.ego import class_gradients, ego_surface, ego_weights, interference_weights, window
 from landscape_utils.engine import Precision
@@ -182,7 +183,7 @@ def spaces(
 
 @contextmanager
 def _bar(total: int, progress: bool) -> Iterator[tqdm]:
-    with tqdm(total=total, desc="interference spaces", unit="space", leave=False, disable=not progress) as bar:
+    with tqdm(total=total, desc="interference spaces", unit="space", disable=not progress, **BAR) as bar:
         yield bar
 
 

@@ -14,8 +14,8 @@ from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 from landscape_utils import store
+from landscape_utils.bars import BAR
 from landscape_utils.features import activations
-from landscape_utils.inference import BAR
 from landscape_utils.labels import SUBSETS
 from landscape_utils.runs import Epoch, Run
 

@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from landscape_utils import store
 from landscape_utils.first_layer import FirstLayer
 from landscape_utils.folding import Fold, fold
-from landscape_utils.inference import Pairs, check_logits, device_of
-from landscape_utils.shadow import averaging_statistics, install, pack, shadow, update_statistics
+from landscape_utils.inference import check_logits, judged
+from landscape_utils.pairs import device_of
+from landscape_utils.shadow import averaging_statistics, classifier, fastest_layout, install, pack, update_statistics
+from landscape_utils.threads import processor
 
 Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
 
 CANDIDATES = {"cpu": (25, 50, 100, 200, 500), "cuda": (500, 1000, 2000, 5000), "mps": (250, 500, 1000)}
-TRIAL_EXAMPLES, TRIAL_SECONDS = 500, 2.0
+TRIAL_EXAMPLES, TRIAL_SECONDS, TRIAL_SHARE = 500, 2.0, 0.05
 
 
 class Sums(NamedTuple):
@@ -43,6 +43,7 @@ class Sums(NamedTuple):
 class Engine:
     """A model and data on a device, evaluated at `origin + sum_i lam_i directions[i]`."""
 
+    @torch.inference_mode(False)  # where the first layer is found by what needs gradients
     def __init__(
         self,
         model: nn.Module,
@@ -53,15 +54,17 @@ class Engine:
         directions: Sequence[Tensor],
         bn: Statistics = "keep",
         precision: Precision = "float32",
+        points: int = 1,
     ) -> None:
         """Prepare everything that the points share.
 
         Args:
             model: classifier; it is only read.
-            inputs, targets: as `resident` gives them.
+            inputs, targets: as `pairs.resident` gives them.
             origin, directions: vectors of shape (P,).
             bn: keep BatchNorm's running statistics, or estimate them anew at each point in one pass over the data.
             precision: float32 (the model's own type), or bf16 for bfloat16 autocast.
+            points: at how many the model will be evaluated: the more, the longer a batch size is looked for.
 
         Raises:
             ValueError: as `check_logits` and `space.split` do.
@@ -69,17 +72,16 @@ class Engine:
         self.device = device_of(model)
         self._adder = "cpu" if self.device.type == "mps" else self.device.type  # MPS has no float64
         self._half = precision == "bf16"
-        self._model = shadow(model)
-        self._vectors = [pack(v.to(self.device), model) for v in (origin, *directions)]
+        self._model = classifier(model)
+        layout = fastest_layout(self._model, inputs)
+        self._vectors = [pack(v.to(self.device), self._model) for v in (origin, *directions)]
         self._weights = self._vectors[0].clone()
-        install(self._model, model, self._weights)
+        install(self._model, self._weights)
         self._norms = averaging_statistics(self._model) if bn == "update" else []
         if self._norms:  # batches of one class each would be normalised among themselves
             order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0)).to(inputs.device)
             inputs, targets = inputs[order], targets[order]
         self._targets = targets
-        convolves = any(isinstance(m, nn.Conv2d) for m in self._model.modules()) and inputs.ndim == 4
-        layout = torch.channels_last if convolves else torch.contiguous_format
         self._inputs = inputs.contiguous(memory_format=layout)
         self._first, self._folds = None, list[Fold]()
         with torch.inference_mode():
@@ -88,9 +90,9 @@ class Engine:
             self.classes = logits.shape[1]
             self._logits = torch.empty(len(targets), self.classes, dtype=logits.dtype, device=self.device)
         if not self._norms:
-            self._first = FirstLayer.found(self._model, model, self._vectors, self._inputs)
+            self._first = FirstLayer.found(self._model, self._weights, self._vectors, self._inputs)
             self._folds = fold(self._model, self._weights, self._inputs[:2])
-        self.batch = self._measured_batch(model)
+        self.batch = self._measured_batch(model, points)
 
     @torch.inference_mode()
     def at(self, coordinates: Sequence[float]) -> Sums:
@@ -101,8 +103,8 @@ class Engine:
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)
         logits = self._logits.float() if self._half else self._logits
-        losses, hits = F.cross_entropy(logits, self._targets, reduction="none"), logits.argmax(1) == self._targets
-        targets, losses, hits = (t.to(self._adder) for t in (self._targets, losses, hits))
+        predicted, losses = judged(logits, self._targets)
+        targets, losses, hits = (t.to(self._adder) for t in (self._targets, losses, predicted == self._targets))
         right = hits.double().masked_fill_(losses.isnan(), torch.nan)
         loss_sums = torch.bincount(targets, losses.double(), self.classes)
         return Sums(loss_sums.cpu(), torch.bincount(targets, right, self.classes).cpu())
@@ -112,7 +114,8 @@ class Engine:
         origin, *directions = self._vectors
         self._weights.copy_(origin)
         for lam, direction in zip(coordinates, directions, strict=True):
-            self._weights.add_(direction, alpha=lam)
+            if lam != 0:  # nothing of a direction that is not finite, where it is not walked
+                self._weights.add_(direction, alpha=lam)
         for one in self._folds:
             one.refresh()
         if self._first is not None:
@@ -128,8 +131,8 @@ class Engine:
             logits = self._model(self._inputs[part])
         return logits
 
-    def _measured_batch(self, model: nn.Module) -> int:
-        """Look up the best batch size for this model on this device, or measure it once."""
+    def _measured_batch(self, model: nn.Module, points: int) -> int:
+        """Look up the best batch size for this model on this machine, or measure it once, if the job is worth it."""
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
         key = {
             "shapes": [list(p.shape) for p in model.parameters()],
@@ -137,15 +140,20 @@ class Engine:
             "dtype": str(self._weights.dtype),
             "half": self._half,
             "first_layer": self._first is not None,
-            "device": device,
+            "device": device if self.device.type == "cuda" else f"{device} {processor()}",
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
         }
-        which = store.shelf("batch-sizes", store.digest(key))
-        known = which.get_json("batch")
+        shelf = store.shelf("batch-sizes", store.digest(key))
+        known = shelf.get_json("batch")
         if known is None:
-            known = {"batch": best_batch(self._timed, CANDIDATES.get(self.device.type, CANDIDATES["cpu"]))}
-            which.put_json("batch", known)
+            trial = best_batch(
+                self._timed, CANDIDATES.get(self.device.type, CANDIDATES["cpu"]), points * len(self._targets)
+            )
+            if not trial.whole:
+                return trial.size
+            known = {"batch": trial.size}
+            shelf.put_json("batch", known)
         return int(known["batch"])
 
     @torch.inference_mode()
@@ -167,32 +175,28 @@ def _slices(size: int, batch: int) -> Iterator[slice]:
         yield slice(start, min(start + batch, size))
 
 
-def best_batch(timed: Callable[[int], float], sizes: Sequence[int], *, budget: float = TRIAL_SECONDS) -> int:
-    """Choose the batch size of least time an example, each tried three times while the budget in seconds lasts."""
-    begun, best = time.perf_counter(), {}
-    timed(sizes[0])  # the first pass warms up
-    for size in sizes:
-        best[size] = min(timed(size) for _ in range(3 if time.perf_counter() - begun < budget / 2 else 1))
-        if time.perf_counter() - begun > budget:
-            break
-    return min(best, key=lambda size: best[size])
+class Trial(NamedTuple):
+    """The batch size of least time, and whether all sizes were tried."""
+
+    size: int
+    whole: bool
 
 
-def resident(model: nn.Module, data: Pairs) -> tuple[Tensor, Tensor]:
-    """Put all data on the model's device in its floating type; a DataLoader is gone through once.
+def best_batch(timed: Callable[[int], float], sizes: Sequence[int], passes: int) -> Trial:
+    """Choose the batch size of least time an example; a small job is not worth trying all.
 
-    Raises:
-        ValueError: there is no example, or not one target an input.
+    Args:
+        timed: gives the seconds an example at a batch size.
+        sizes: from small to large; one in the middle is tried first.
+        passes: examples that the job will take through the model: a trial may take a twentieth of their time.
     """
-    if isinstance(data, DataLoader):
-        parts = [(x, y) for x, y in data]
-        inputs, targets = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    else:
-        inputs, targets = data
-    if not len(targets) or len(inputs) != len(targets):
-        raise ValueError(f"{len(inputs)} inputs and {len(targets)} targets; give one target an input, and at least one")
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        raise ValueError("the model has no parameters, so there is nothing to move")
-    dtype = parameter.dtype if inputs.is_floating_point() else inputs.dtype
-    return inputs.to(parameter.device, dtype), targets.to(parameter.device).long()
+    begun, middle = time.perf_counter(), sizes[len(sizes) // 2]
+    timed(middle)  # the first pass warms up
+    best = {middle: timed(middle)}
+    budget = min(TRIAL_SECONDS, TRIAL_SHARE * passes * best[middle])
+    for size in sorted(sizes, key=lambda size: abs(sizes.index(size) - len(sizes) // 2)):
+        if time.perf_counter() - begun > budget:
+            return Trial(min(best, key=lambda size: best[size]), False)
+        again = [timed(size) for _ in range(3 if time.perf_counter() - begun < budget / 2 else 1)]
+        best[size] = min(*again, best.get(size, torch.inf))
+    return Trial(min(best, key=lambda size: best[size]), True)

@@ -22,13 +22,15 @@ from tqdm import tqdm
 
 from landscape_utils import points as kept_points
 from landscape_utils import space
+from landscape_utils.bars import BAR
 from landscape_utils.data import Labelled
-from landscape_utils.engine import Engine, Precision, Statistics, Sums, resident
-from landscape_utils.errors import unknown
+from landscape_utils.engine import Engine, Precision, Statistics, Sums
+from landscape_utils.errors import distinct, unknown
 from landscape_utils.grids import Axes, grid_axis, levels_of
-from landscape_utils.inference import Pairs, check_logits
+from landscape_utils.inference import check_logits
+from landscape_utils.pairs import Pairs, resident
 from landscape_utils.points import Finished
-from landscape_utils.shadow import probe
+from landscape_utils.shadow import PROBED, probe, unwrapped
 from landscape_utils.space import Normalisation
 from landscape_utils.spread import Point, spread
 
@@ -40,7 +42,6 @@ Known = Mapping[kept_points.Name, Sums]
 Place = Callable[[tuple[float, ...]], tuple[float, ...]]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
 
-PROBED = 16  # examples by whose logits a model is known again
 CHECKED = 5  # points at which bf16 is compared with float32
 
 
@@ -207,6 +208,7 @@ class _Landscape:
     origin: Tensor
     directions: list[Tensor]
     settings: dict[str, Any]  # bn and precision
+    points: int
     cache: bool
 
     @cached_property
@@ -234,7 +236,7 @@ class _Landscape:
     def walk(self) -> dict[str, Any]:
         """Name what the engine is prepared from."""
         what = {"model": self.model, "inputs": self.inputs, "targets": self.targets}
-        return {**what, "origin": self.origin, "directions": self.directions, **self.settings}
+        return {**what, "origin": self.origin, "directions": self.directions, "points": self.points, **self.settings}
 
     def measured(self, points: list[Point], client: Client | None) -> Iterator[tuple[Point, Sums]]:
         """Measure points, here or on a cluster, and give each as it is finished."""
@@ -254,13 +256,14 @@ def _refined(
 
     `place` turns a point on the axes into coordinates along the directions.
     """
-    landscape = _prepared(model, data, directions, how)
+    every, levels = _points(axes, place), levels_of(axes)
+    data = resident(model, data)
+    landscape = _prepared(model, data, directions, len(every), how)
     check_logits(landscape.logits, landscape.targets)
-    named = how.get("classes") or (data.classes if isinstance(data, Labelled) else None)
-    classes = _class_names(named, landscape.logits.shape[1])
+    width = landscape.logits.shape[1]
+    classes = list(distinct(how.get("classes") or data.classes or range(width), "the model's classes", width))
     examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
     about = _attributes(landscape, how)
-    every, levels = _points(axes, place), levels_of(axes)
     with landscape.finished() as finished:
         known = dict(finished)
     with _ticking(how.get("progress", True), len(set(map(kept_points.name, every)) - known.keys())) as tick:
@@ -282,7 +285,7 @@ def _points(axes: Axes, place: Place) -> list[tuple[float, ...]]:
     return [place(point) for point in product(*axes.values())]
 
 
-def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: Options) -> _Landscape:
+def _prepared(model: nn.Module, data: Labelled, directions: Sequence[Tensor], points: int, how: Options) -> _Landscape:
     for name in how:
         if name not in Options.__annotations__:
             raise unknown("option", name, Options.__annotations__)
@@ -290,12 +293,12 @@ def _prepared(model: nn.Module, data: Pairs, directions: Sequence[Tensor], how: 
     for option, valid in (("bn", ("keep", "update")), ("precision", ("float32", "bf16"))):
         if settings[option] not in valid:
             raise unknown(option, settings[option], valid)
-    inputs, targets = resident(model, data)
     ignore, origin = how.get("leave_out_1d", False), how.get("origin")
-    start = space.flatten(model) if origin is None else origin.to(inputs.device)
+    start = space.flatten(model) if origin is None else origin.to(data.inputs.device)
     normal = how.get("normalisation")
     scaled = [space.normalise(d, model, normal, leave_out_1d=ignore, weights=start) for d in directions]
-    return _Landscape(model, inputs, targets, start, scaled, settings, how.get("cache", True))
+    inputs, targets = data
+    return _Landscape(unwrapped(model), inputs, targets, start, scaled, settings, points, how.get("cache", True))
 
 
 def _bf16_errors(landscape: _Landscape, finished: Known, every: list[tuple[float, ...]]) -> dict[str, float]:
@@ -324,18 +327,11 @@ def _difference(half: float, full: float, scale: float) -> float:
     return abs(half - full) / scale if np.isfinite([half, full]).all() and scale else np.inf
 
 
-def _class_names(given: Sequence[str] | None, width: int) -> list[str]:
-    names = list(given) if given is not None else [str(c) for c in range(width)]
-    if len(names) != width:
-        raise ValueError(f"{len(names)} class names for a model of {width} classes; give one name a class")
-    return names
-
-
 @contextmanager
 def _ticking(progress: Progress, total: int) -> Iterator[Callable[[], None]]:
     """Count finished points, in a bar or to the caller's function."""
     done = 0
-    with tqdm(total=total, desc="landscape", unit="point", leave=False, disable=progress is not True) as bar:
+    with tqdm(total=total, desc="landscape", unit="point", disable=progress is not True, **BAR) as bar:
 
         def tick() -> None:
             nonlocal done

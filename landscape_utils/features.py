@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils.data import Labelled
-from landscape_utils.inference import BAR
+from landscape_utils.bars import BAR
 from landscape_utils.layers import Layer, forward, hooked, layers, main_layers
+from landscape_utils.pairs import Pairs, batches, class_names
+from landscape_utils.shadow import NoAnswer, shadow
 
 
 def activations(
@@ -20,10 +21,11 @@ def activations(
     """Read the activations of layers, after their nonlinearity (geometry of memorization, A.10).
 
     Args:
-        model: any module; it is evaluated where it is, in evaluation mode.
+        model: any module; a copy is evaluated where it is, in evaluation mode.
         inputs: shape (N, ...).
-        names: modules, or layers as `layers` gives them; by default `main_layers`. A convolution or linear layer is
-            read after its normalisation and nonlinearity, any other module at its own output (of its first call).
+        names: modules, or layers as `layers` gives them; by default those `main_layers` that give one row an example.
+            A convolution or linear layer is read after its normalisation and nonlinearity, any other module at its own
+            output (of its first call).
         batch: examples a pass.
 
     Returns:
@@ -35,7 +37,9 @@ def activations(
     """
     if not len(inputs):
         raise ValueError("there are no examples to read activations of")
-    chosen = main_layers(model, inputs) if names is None else [_layer(model, inputs, n) for n in names]
+    inputs, tree = torch.as_tensor(inputs), shadow(model)
+    default = (layer for layer in main_layers(model, inputs) if layer.by_example) if names is None else ()
+    chosen = list(default) if names is None else [_layer(tree, inputs, n) for n in names]
     found: dict[str, list[Tensor]] = {layer.name: [] for layer in chosen}
     by_module: dict[str, list[Layer]] = {}
     for layer in chosen:
@@ -48,15 +52,15 @@ def activations(
         for layer in by_module[name]:
             if layer.call == call:
                 if not isinstance(output, Tensor) or len(output) != size:
-                    raise ValueError(f"module {name} gives no tensor with one row an example; name another")
+                    raise NoAnswer(f"module {name} gives no tensor with one row an example; name another")
                 # A copy: what follows may work in place.
                 found[layer.name].append(output.detach().flatten(1).to("cpu", copy=True))
 
-    with hooked(model, list(by_module), note):
+    with hooked(tree, list(by_module), note):
         for part in tqdm(inputs.split(batch), desc="activations", unit="batch", **BAR):
             size = len(part)
             calls.clear()
-            forward(model, part)
+            forward(tree, part)
     missing = [name for name, parts in found.items() if not parts]
     if missing:
         raise ValueError(f"module {missing[0]} is not used in a forward pass; name one that is")
@@ -76,7 +80,7 @@ def _layer(model: nn.Module, inputs: Tensor, name: str | Layer) -> Layer:
 
 def class_manifolds(
     model: nn.Module,
-    data: Labelled,
+    data: Pairs,
     *,
     classes: int | None = None,
     points: int | None = None,
@@ -102,18 +106,20 @@ def class_manifolds(
     Raises:
         ValueError: fewer than two classes have an example.
     """
-    members = _members(data, classes, points, seed)
+    pixels_of, targets = (torch.cat(parts) for parts in zip(*batches(data), strict=True))
+    members = _members(targets.cpu(), class_names(data), classes, points, seed)
     chosen = torch.cat(list(members.values()))
-    inputs = data.inputs[chosen.to(data.inputs.device)]
+    inputs = pixels_of[chosen.to(pixels_of.device)]
     found = {"pixels": inputs.detach().flatten(1).cpu()} if pixels else {}
     found |= activations(model, inputs, names)
     counts = [len(member) for member in members.values()]
     return {layer: dict(zip(members, rows.split(counts), strict=True)) for layer, rows in found.items()}
 
 
-def _members(data: Labelled, classes: int | None, points: int | None, seed: int) -> dict[str, Tensor]:
+def _members(
+    targets: Tensor, names: Sequence[str] | None, classes: int | None, points: int | None, seed: int
+) -> dict[str, Tensor]:
     """Draw the examples of each class, by its name."""
-    targets = data.targets.cpu()
     present = targets.unique().tolist()[:classes]
     if len(present) < 2:
         raise ValueError(f"{len(present)} class has examples; manifolds of at least 2 classes are needed")
@@ -121,4 +127,6 @@ def _members(data: Labelled, classes: int | None, points: int | None, seed: int)
     count = points or min(map(len, own.values()))
     random = torch.Generator().manual_seed(seed)
     drawn = {c: rows[torch.randperm(len(rows), generator=random)[:count]] for c, rows in own.items()}
-    return {data.classes[c] if data.classes else str(c): rows for c, rows in drawn.items()}
+    if names is not None and len(names) <= max(present):
+        raise ValueError(f"there are {len(names)} class names and a target {max(present)}; give one name a class")
+    return {names[c] if names else str(c): rows for c, rows in drawn.items()}

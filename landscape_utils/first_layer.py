@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape_utils.shadow import views
+from landscape_utils.shadow import TRIED, agree, views
 
 BYTES = 1 << 29  # the most that the precomputed outputs may take
 BATCH = 500
+NUDGE = 0.05  # share of the weights' norm by which the layer is tried away from the origin
 
 
 class FirstLayer(nn.Module):
@@ -34,29 +35,31 @@ class FirstLayer(nn.Module):
         origin, *directions = (term[self.part] for term in self._terms)
         total = origin.clone()
         for lam, term in zip(self.coordinates, directions, strict=True):
-            total.add_(term, alpha=lam)
+            if lam != 0:  # a term that is not finite leaves no trace
+                total.add_(term, alpha=lam)
         return total
 
     @classmethod
-    def found(cls, tree: nn.Module, model: nn.Module, vectors: list[Tensor], inputs: Tensor) -> FirstLayer | None:
+    def found(cls, tree: nn.Module, weights: Tensor, vectors: list[Tensor], inputs: Tensor) -> FirstLayer | None:
         """Put one in the first layer's place, if that is Linear, alone in its weights, and worth its memory."""
-        found = _first_linear(tree, inputs[:2])
+        found = _first_linear(tree, inputs[:TRIED])
         if found is None:
             return None
         name, layer = found
         memory = len(vectors) * len(inputs) * layer.out_features * inputs.element_size()
         if memory > BYTES:
             return None
-        places = {p: i for i, (p, _) in enumerate(model.named_parameters())}
-        weights = [views(v, model) for v in vectors]
+        places = {p: i for i, (p, _) in enumerate(tree.named_parameters())}
+        parts_of = [views(v, tree) for v in vectors]
         with torch.inference_mode():
             x = _input_of(tree, layer, inputs)
-            biases = [None if layer.bias is None else parts[places[f"{name}.bias"]] for parts in weights]
+            biases = [None if layer.bias is None else parts[places[f"{name}.bias"]] for parts in parts_of]
             terms = [
-                F.linear(x, parts[places[f"{name}.weight"]], bias) for parts, bias in zip(weights, biases, strict=True)
+                F.linear(x, parts[places[f"{name}.weight"]], bias) for parts, bias in zip(parts_of, biases, strict=True)
             ]
             first = cls(terms)
-            return first if _takes_its_place(first, tree, name, inputs[:2]) else None
+            with _moved(first, weights, vectors):
+                return first if _takes_its_place(first, tree, name, inputs[:TRIED]) else None
 
 
 def _first_linear(tree: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | None:
@@ -92,14 +95,28 @@ def _takes_its_place(first: FirstLayer, tree: nn.Module, name: str, inputs: Tens
     layer, expected = tree.get_submodule(name), tree(inputs)
     tree.set_submodule(name, first)
     first.part = slice(0, len(inputs))
-    scale = float(expected.abs().max())
     try:
-        same = torch.allclose(tree(inputs), expected, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)
-    except AttributeError:
+        same = agree(tree(inputs), expected)
+    except Exception:  # such as a forward that asks for the layer's weights
         same = False
     if not same:
         tree.set_submodule(name, layer)
     return same
+
+
+@contextmanager
+def _moved(first: FirstLayer, weights: Tensor, vectors: list[Tensor]) -> Iterator[None]:
+    """Walk a little along every direction that is finite: there, a layer whose input moves too gives itself away."""
+    origin, *directions = vectors
+    steps = [float(NUDGE * origin.norm() / d.norm()) if 0 < float(d.norm()) < torch.inf else 0.0 for d in directions]
+    first.coordinates = steps
+    for step, direction in zip(steps, directions, strict=True):
+        if step:
+            weights.add_(direction, alpha=step)
+    try:
+        yield
+    finally:
+        weights.copy_(origin)
 
 
 @contextmanager

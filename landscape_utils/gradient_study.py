@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import points, store
+from landscape_utils.bars import BAR
 from landscape_utils.data import Labelled
 from landscape_utils.gradient_identity import deviations
 from landscape_utils.gradients import WeightGradients, gradient_split, label_term, mean_term
@@ -129,7 +130,7 @@ def course(trainings: Sequence[Training], epochs: Sequence[int], *, progress: bo
 
 @contextmanager
 def _bar(total: int, progress: bool) -> Iterator[Callable[[], object]]:
-    with tqdm(total=total, desc="gradients", unit="checkpoint", leave=False, disable=not progress) as bar:
+    with tqdm(total=total, desc="gradients", unit="checkpoint", disable=not progress, **BAR) as bar:
         yield bar.update
 
 

@@ -25,14 +25,15 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import layers
-from landscape_utils.engine import Statistics, resident
+from landscape_utils.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine import Statistics
 from landscape_utils.errors import unknown
-from landscape_utils.inference import Pairs, check_logits
-from landscape_utils.shadow import averaging_statistics, shadow, update_statistics
+from landscape_utils.inference import check_logits
+from landscape_utils.pairs import Pairs, resident
+from landscape_utils.shadow import averaging_statistics, update_statistics
 
 BATCH = {"cuda": 1000, "mps": 500}
 CPU_BATCH = 200
@@ -166,7 +167,7 @@ class WeightGradients:
     """A network on its training set, ready for gradients with respect to its layers' weights.
 
     Attributes:
-        tree: the network as it is looked at: in evaluation mode, with its statistics; it shares the model's parameters.
+        tree: the network as it is looked at: a copy in evaluation mode, with its statistics.
         inputs, targets: of the training set, on the model's device.
         size: how many examples there are.
         weights: how many weights each layer has.
@@ -180,13 +181,12 @@ class WeightGradients:
             raise unknown("option", bn, ("keep", "update"))
         self.inputs, self.targets = resident(model, data)
         self.size = len(self.targets)
-        self.tree = shadow(model)
+        self.tree = differentiable(model, self.inputs).requires_grad_(False)
         _refuse_mixing(self.tree)
         with torch.inference_mode():
             check_logits(self.tree(self.inputs[:1]), self.targets)
         if bn == "update":
             self._update_norms()
-        self._named = {name: p.detach() for name, p in self.tree.named_parameters()}
         chosen = _chosen(model, self.inputs, names)
         self._leaves = [self._leaf(name) for name in chosen]
         self.weights = {name: leaf.numel() for name, leaf in zip(chosen, self._leaves, strict=True)}
@@ -200,13 +200,13 @@ class WeightGradients:
             update_statistics(norms, self.size, lambda part: self.tree(self.inputs[order[part]]))
 
     def _leaf(self, layer: str) -> Tensor:
+        named = dict(self.tree.named_parameters())
         name = f"{layer}.weight"
-        if name not in self._named:
+        if name not in named:
             raise ValueError(f"layer {layer} has no weight of its own: it is another's, or computed; leave it out")
-        self._named[name] = self._named[name].clone().requires_grad_()
-        return self._named[name]
+        return named[name].requires_grad_()
 
-    @torch.enable_grad()
+    @torch.inference_mode(False)
     def sums(self, terms: Sequence[Term], rows: Tensor) -> Tensor:
         """Add up the gradients of terms over examples.
 
@@ -220,11 +220,10 @@ class WeightGradients:
         device = "cpu" if self.inputs.device.type == "mps" else self.inputs.device  # MPS has no float64
         totals = torch.zeros(len(terms), sum(self.weights.values()), dtype=torch.float64, device=device)
         for part in rows.to(self.inputs.device).split(BATCH.get(self.inputs.device.type, CPU_BATCH)):
-            logits = functional_call(self.tree, self._named, (self.inputs[part],))
-            for total, term in zip(totals, terms, strict=True):
-                found = torch.autograd.grad(
-                    term(logits, self.targets[part]), self._leaves, retain_graph=True, materialize_grads=True
-                )
+            with differentiating():
+                logits = self.tree(self.inputs[part])
+                found_by_term = [gradients(term(logits, self.targets[part]), self._leaves, keep=True) for term in terms]
+            for total, found in zip(totals, found_by_term, strict=True):
                 total += torch.cat([g.reshape(-1) for g in found]).to(total)
         return totals.cpu()
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from landscape_utils import points, store
 from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
-from landscape_utils.inference import Pairs
 from landscape_utils.lanczos import Extremal, extremal_pairs, quadrature
+from landscape_utils.pairs import Pairs
 
 FINE = 1e-4  # a tolerance below this is beyond float32's products, whose rounding is 1e-7 of the largest eigenvalue
 
@@ -103,7 +103,7 @@ def _precision(model: nn.Module, tol: float) -> torch.dtype:
     parameter = next(model.parameters(), None)
     if parameter is None or parameter.device.type == "mps":  # MPS has no float64
         return torch.float32
-    return parameter.dtype if tol >= FINE else torch.float64
+    return torch.promote_types(parameter.dtype, torch.float32) if tol >= FINE else torch.float64
 
 
 def _pairs_dataset(found: Extremal, largest: int, tol: float, operator: HessianOperator) -> xr.Dataset:

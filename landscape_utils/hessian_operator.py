@@ -20,23 +20,22 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from landscape_utils import space
-from landscape_utils.engine import resident
+from landscape_utils.bars import BAR
+from landscape_utils.derivatives import differentiable, differentiating, gradients
 from landscape_utils.errors import unknown
 from landscape_utils.folding import fold
-from landscape_utils.inference import Pairs, check_logits
-from landscape_utils.shadow import install, pack, probe, shadow
+from landscape_utils.inference import check_logits
+from landscape_utils.pairs import Pairs, resident
+from landscape_utils.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
 
 BATCH = {"cuda": 500, "mps": 200}
 CPU_BATCH = 100
 EXAMPLE_VALUES = 3 * 32 * 32  # of larger inputs fewer come at once
 GRAPHS = 1 << 30  # bytes that the graphs of gradients may take which are kept from product to product
-
-PROBED = 16  # examples by whose logits a model is known again
+SYMMETRIC = 1e-3  # relative; what u.Hv and v.Hu may differ by for rounding
 
 Parameters = str | Sequence[str] | None
 Named = Mapping[str, Tensor]
@@ -59,7 +58,7 @@ class Expansion(NamedTuple):
 class _Slope(NamedTuple):
     """One batch's loss and gradient, with the graph by which the gradient can be differentiated again."""
 
-    own: list[Tensor]
+    own: list[nn.Parameter]
     loss: Tensor
     gradient: Sequence[Tensor]
 
@@ -79,6 +78,7 @@ class HessianOperator:
         about: what a result's attributes say of it.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self, model: nn.Module, data: Pairs, *, parameters: Parameters = None, dtype: torch.dtype | None = None
     ) -> None:
@@ -90,27 +90,31 @@ class HessianOperator:
             parameters: a block of H: names of layers or parameters, such as "fc" or "layer1.0"; by default all.
                 Frozen parameters (requires_grad=False) are part of it: a landscape does not ask what is trained.
                 Unused ones have zero rows.
-            dtype: of weights, data and products; by default the model's own.
+            dtype: of weights, data and products; by default the model's own, and float32 for half networks.
 
         Raises:
-            ValueError: an unknown name, logits that are not (N, C), wrong targets, or no data.
+            ValueError: an unknown name, logits that are not (N, C), wrong targets, no data, or a second derivative
+                that is missing or wrong.
         """
+        model = unwrapped(model)
         inputs, targets = resident(model, data)
         self.logits = probe(model, inputs[:PROBED], space.flatten(model)).cpu()
         check_logits(self.logits, targets.cpu())
         self.model = model
         chosen = _chosen(model, parameters)
         self.names = list(chosen)
-        self.dtype = dtype or next(model.parameters()).dtype
+        self.dtype = dtype or torch.promote_types(next(model.parameters()).dtype, torch.float32)
         self.device = targets.device
         self.targets = targets
         self.inputs = inputs.to(self.dtype) if inputs.is_floating_point() else inputs
-        if inputs.ndim == 4:
-            self.inputs = self.inputs.contiguous(memory_format=torch.channels_last)
-        self._tree = shadow(model)
-        weights = pack(space.flatten(model), model).to(self.dtype)
-        install(self._tree, model, weights)
-        self._tree.to(self.dtype)  # the buffers, which are its own as well
+        self._tree = differentiable(model, inputs).to(self.dtype)
+        for module in self._tree.modules():
+            if isinstance(module, nn.Embedding):
+                module.padding_idx = None  # the loss moves with that row, too: its gradient is missing, and not zero
+        layout = fastest_layout(self._tree, self.inputs)
+        self.inputs = self.inputs.contiguous(memory_format=layout)
+        weights = pack(space.flatten(model), self._tree)
+        install(self._tree, weights)
         folds = fold(self._tree, weights, self.inputs[:2])
 
         def refresh(*_: object) -> None:
@@ -133,6 +137,7 @@ class HessianOperator:
             "device": self.device.type,
             "torch": str(torch.__version__),
         }
+        self._check_symmetry()
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Multiply: H v, shape (P,), for v of shape (P,).
@@ -143,6 +148,7 @@ class HessianOperator:
         """
         return self.expand(vector).product
 
+    @torch.inference_mode(False)
     def expand(self, vector: Tensor, *, at: Tensor | None = None) -> Expansion:
         """Give the loss, its gradient and H v in one pass over the data.
 
@@ -156,10 +162,10 @@ class HessianOperator:
         """
         direction = self._shaped(vector)
         loss, gradient, product = 0.0, torch.zeros_like(self.origin), torch.zeros_like(self.origin)
-        with _differentiable():
+        with differentiating(twice=True):
             for slope, kept in self._slopes() if at is None else self._slopes_at(self._shaped(at)):
-                along = torch.stack([(g * d).sum() for g, d in zip(slope.gradient, direction.values(), strict=True)])
-                product += _flat(_gradients(along.sum(), slope.own, again=False, keep=kept))
+                place(self._tree, dict(zip(self.names, slope.own, strict=True)))  # where a checkpoint looks again
+                product += _flat(gradients(_along(slope.gradient, direction), slope.own, keep=kept))
                 gradient += _flat(slope.gradient).detach()
                 loss += float(slope.loss)
         count = len(self.targets)
@@ -199,14 +205,29 @@ class HessianOperator:
         yield from ((self._slope(point, x, y), False) for x, y in self._batches())
 
     def _slope(self, point: Named, x: Tensor, y: Tensor) -> _Slope:
-        moved = {name: p.detach().requires_grad_() for name, p in point.items()}
-        own = list(moved.values())
-        loss = self._loss(moved, x, y)
-        return _Slope(own, loss.detach(), _gradients(loss, own, again=True, keep=True))
+        own = [nn.Parameter(p) for p in point.values()]
+        place(self._tree, dict(zip(point, own, strict=True)))
+        loss = F.cross_entropy(self._tree(x), y, reduction="sum")
+        return _Slope(own, loss.detach(), gradients(loss, own, again=True))
 
-    def _loss(self, point: Named, x: Tensor, y: Tensor) -> Tensor:
-        logits: Tensor = functional_call(self._tree, dict(point), (x,))
-        return F.cross_entropy(logits, y, reduction="sum")
+    def _check_symmetry(self) -> None:
+        """Refuse second derivatives that are wrong, on a few examples: u.Hv and v.Hu, with u = Hv, differ then."""
+        drawn = torch.randn(self.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        few = self.inputs[:PROBED], self.targets[:PROBED]
+        first = self._product(drawn.to(self.origin), *few)
+        second = self._product(first, *few)
+        one, other = float(first.double() @ first.double()), float(drawn.to(first.device) @ second.double())
+        if abs(one - other) > SYMMETRIC * max(abs(one), abs(other)):
+            raise ValueError(
+                f"the Hessian is not symmetric (u.Hv is {one:.6g}, v.Hu is {other:.6g}): a part of the model has a "
+                "wrong second derivative, as weight norm has in torch 2.15; leave that part out"
+            )
+
+    def _product(self, vector: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Multiply with the Hessian of a few examples' summed loss."""
+        with differentiating(twice=True):
+            slope = self._slope(self._layout, x, y)
+            return _flat(gradients(_along(slope.gradient, self._shaped(vector)), slope.own))
 
     def _shaped(self, vector: Tensor) -> Named:
         parts = self.checked(vector).split([p.numel() for p in self._layout.values()])
@@ -220,7 +241,7 @@ class HessianOperator:
 @contextmanager
 def products_bar(what: str, total: int | None, progress: bool) -> Iterator[Callable[[int, float | None], None]]:
     """Show products, and the worst residual ratio where there is one."""
-    with tqdm(total=total, desc=what, unit="product", leave=False, disable=not progress) as bar:
+    with tqdm(total=total, desc=what, unit="product", disable=not progress, **BAR) as bar:
 
         def tick(_: int, ratio: float | None) -> None:
             bar.update()
@@ -228,13 +249,6 @@ def products_bar(what: str, total: int | None, progress: bool) -> Iterator[Calla
                 bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
 
         yield tick
-
-
-@contextmanager
-def _differentiable() -> Iterator[None]:
-    """Take gradients even where the caller takes none; of attention, only the plain kernel has second derivatives."""
-    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        yield
 
 
 @contextmanager
@@ -250,20 +264,8 @@ def _counting() -> Iterator[dict[int, int]]:
         yield seen
 
 
-def _gradients(output: Tensor, own: list[Tensor], *, again: bool, keep: bool) -> Sequence[Tensor]:
-    """Differentiate once; zeros where nothing depends on a parameter.
-
-    Args:
-        output: a number.
-        own: by what.
-        again: so that the result can be differentiated itself.
-        keep: the graph, for another time.
-    """
-    if not output.requires_grad:
-        return [torch.zeros_like(p) for p in own]
-    return torch.autograd.grad(
-        output, own, create_graph=again, retain_graph=keep, allow_unused=True, materialize_grads=True
-    )
+def _along(gradient: Sequence[Tensor], direction: Named) -> Tensor:
+    return torch.stack([(g * d).sum() for g, d in zip(gradient, direction.values(), strict=True)]).sum()
 
 
 def _flat(parts: Iterable[Tensor]) -> Tensor:

@@ -25,7 +25,7 @@ def measure(model: nn.Module, data: Dataset, labels: PermutedLabels, loss: float
         counts = confusion_counts(result.targets, result.predicted, result.classes)
         row[f"{name}_loss"] = torch.tensor(result.loss)
         row[f"{name}_accuracy"] = torch.tensor(result.accuracy)
-        row[f"{name}_cctm"] = confusion_rates(counts).float()
+        row[f"{name}_cctm"] = confusion_rates(counts, result.targets).float()
     bias = last_bias(model, train.classes)
     if bias is not None:
         row["last_bias"] = bias.detach().float().cpu().clone()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
-from landscape_utils.data import Labelled
 from landscape_utils.errors import distinct
-from landscape_utils.inference import Outcomes, Pairs, confusion_counts, outcomes
+from landscape_utils.inference import Outcomes, confusion_counts, confusion_rates, outcomes
+from landscape_utils.pairs import Pairs, class_names
 
 CELL = 24  # bytes a cell of a CCTM takes while it is made: its count, the count as a float, the rate
 ROUNDING = 1e-9  # what a row of rates may lack of 1 without a NaN prediction
@@ -39,9 +39,7 @@ def cctm(model: nn.Module, data: Pairs, *, classes: Sequence[str] | None = None)
         ValueError: a target lies outside the model's C classes, there are not C different names, or the table is
             larger than the memory that is free.
     """
-    if classes is None and isinstance(data, Labelled):
-        classes = data.classes
-    return cctm_of(outcomes(model, data), classes)
+    return cctm_of(outcomes(model, data), class_names(data) if classes is None else classes)
 
 
 def cctm_of(result: Outcomes, classes: Sequence[str] | None = None) -> xr.DataArray:
@@ -49,7 +47,7 @@ def cctm_of(result: Outcomes, classes: Sequence[str] | None = None) -> xr.DataAr
     names = list(distinct(range(result.classes) if classes is None else classes, "the model's classes", result.classes))
     examples = torch.bincount(result.targets, minlength=result.classes)
     return xr.DataArray(
-        _rates(result, examples).numpy(),
+        _rates(result).numpy(),
         dims=("true", "predicted"),
         coords={"true": names, "predicted": names, "examples": ("true", examples.numpy())},
         name="cctm",
@@ -57,12 +55,13 @@ def cctm_of(result: Outcomes, classes: Sequence[str] | None = None) -> xr.DataAr
     )
 
 
-def _rates(result: Outcomes, examples: Tensor) -> Tensor:
+def _rates(result: Outcomes) -> Tensor:
     """Divide confusion counts by each class's examples, in float64, or say that the table is too large."""
     size = CELL * result.classes**2
     try:
         if size < psutil.virtual_memory().available:
-            return confusion_counts(result.targets, result.predicted, result.classes).double() / examples[:, None]
+            counts = confusion_counts(result.targets, result.predicted, result.classes)
+            return confusion_rates(counts, result.targets)
     except (MemoryError, RuntimeError) as error:  # of a process that may not take all that is free
         if "allocate" not in str(error):
             raise

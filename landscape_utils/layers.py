@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from landscape_utils.inference import device_of, evaluating
+from landscape_utils.pairs import suited
+from landscape_utils.shadow import answers, shadow
 
 WEIGHTED = (nn.Linear, _ConvNd)
 NORMALISING = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
@@ -32,6 +33,7 @@ class Layer:
             (the last layer, a projection on a skip connection) the last of `modules`.
         call: which call of that module is meant, from 0; some networks call one ReLU several times.
         nonlinear: whether a nonlinearity follows.
+        by_example: whether the layer gives one row an example; windows of pictures, say, it sees as so many examples.
     """
 
     name: str
@@ -39,10 +41,12 @@ class Layer:
     output: str
     call: int
     nonlinear: bool
+    by_example: bool = True
 
     def entries(self, state: Mapping[str, Tensor]) -> list[str]:
         """List the entries of a state dict that are the layer's: parameters and BatchNorm's statistics."""
-        return [key for key in state if key.rpartition(".")[0] in self.modules]
+        below = tuple(f"{module}." if module else "" for module in self.modules)  # a parametrised weight is made there
+        return [key for key in state if key.startswith(below)]
 
 
 def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
@@ -53,7 +57,7 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
 
     Args:
         model: any module.
-        inputs: what it takes; one example is enough.
+        inputs: what it takes; two examples are enough.
 
     Returns:
         The layers by first use; a layer that is used again counts once.
@@ -61,9 +65,9 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     Raises:
         ValueError: the model has no convolution and no linear layer.
     """
-    found: dict[str, Layer] = {}
+    tree, found = shadow(model), dict[str, Layer]()
     owner: dict[int, str] = {}  # the layer whose output a tensor is, until its nonlinearity
-    kept, calls = [], dict.fromkeys(dict(model.named_modules()), -1)  # tensors are kept so that ids stay their own
+    kept, calls = [], dict.fromkeys(dict(tree.named_modules()), -1)  # tensors are kept so that ids stay their own
 
     def note(name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         calls[name] += 1
@@ -71,20 +75,22 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
         source = owner.get(id(args[0])) if args else None
         if isinstance(module, WEIGHTED):
             owner[id(output)] = name
-            found.setdefault(name, Layer(name, (name,), name, calls[name], False))
+            rows = len(output) == len(inputs) if isinstance(output, Tensor) and output.ndim else False
+            found.setdefault(name, Layer(name, (name,), name, calls[name], False, rows))
         elif source is not None:
             layer = found[source]
             if isinstance(module, NONLINEAR):
                 owner.pop(id(args[0]), None)
                 if not layer.nonlinear:
-                    found[source] = Layer(layer.name, layer.modules, name, calls[name], True)
+                    found[source] = replace(layer, output=name, call=calls[name], nonlinear=True)
             else:
                 owner[id(output)] = source
                 if isinstance(module, NORMALISING) and not layer.nonlinear and name not in layer.modules:
-                    found[source] = Layer(layer.name, (*layer.modules, name), name, calls[name], False)
+                    found[source] = replace(layer, modules=(*layer.modules, name), output=name, call=calls[name])
 
-    with hooked(model, [n for n, m in model.named_modules() if not list(m.children())], note):
-        forward(model, inputs[:1])
+    inputs = inputs[:2]
+    with hooked(tree, [n for n, m in tree.named_modules() if isinstance(m, WEIGHTED) or not list(m.children())], note):
+        forward(tree, inputs)
     if not found:
         raise ValueError(f"{type(model).__name__} has no convolution and no linear layer; there is nothing to look at")
     return list(found.values())
@@ -116,7 +122,7 @@ def hooked(model: nn.Module, names: Sequence[str], note: Any) -> Iterator[None]:
             handle.remove()
 
 
-def forward(model: nn.Module, inputs: Tensor) -> None:
-    """Run a forward pass where the model is, in evaluation mode, for what its hooks see."""
-    with evaluating(model), torch.inference_mode():
-        model(inputs.to(device_of(model)))
+def forward(tree: nn.Module, inputs: Tensor) -> None:
+    """Run a forward pass of a copy on inputs that stay as they are, for what its hooks see."""
+    with torch.inference_mode():
+        answers(tree, suited(inputs, tree).clone())

@@ -13,9 +13,9 @@ from torch import nn
 from tqdm import tqdm
 
 from landscape_utils import store
+from landscape_utils.bars import BAR
 from landscape_utils.capacity import ball_capacity, empirical_capacity
 from landscape_utils.features import class_manifolds
-from landscape_utils.inference import BAR
 from landscape_utils.labels import SUBSETS, PermutedLabels
 from landscape_utils.layers import Layer, main_layers
 from landscape_utils.manifolds import mftma
@@ -144,7 +144,7 @@ def by_epoch(
     runs: Sequence[Run], sampling: Sampling, epochs: Sequence[Epoch] = ("best", "final"), *, progress: bool = True
 ) -> xr.Dataset:
     """Measure the manifolds of several seeds at epochs: Dataset over (seed, epoch, subset, layer)."""
-    with tqdm(total=len(runs) * len(epochs), desc="manifolds", unit="model", disable=not progress, leave=False) as bar:
+    with tqdm(total=len(runs) * len(epochs), desc="manifolds", unit="model", disable=not progress, **BAR) as bar:
 
         def one(run: Run, epoch: Epoch) -> xr.Dataset:
             found = geometry_of(run, epoch, sampling)

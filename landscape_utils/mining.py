@@ -22,11 +22,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from landscape_utils import points, space, store
-from landscape_utils.engine import resident
+from landscape_utils.bars import BAR
+from landscape_utils.derivatives import differentiable, differentiating
 from landscape_utils.errors import unknown
-from landscape_utils.inference import Pairs, check_logits
-from landscape_utils.shadow import install, pack, probe, shadow, views
-from landscape_utils.state import epoch_seed, memory_format
+from landscape_utils.inference import check_logits
+from landscape_utils.pairs import Pairs, resident
+from landscape_utils.shadow import fastest_layout, install, pack, probe, unpack, views
+from landscape_utils.state import epoch_seed
 from landscape_utils.store import Shelf
 
 BatchNormStatistics = Literal["keep", "batch"]
@@ -51,6 +53,7 @@ class Mined:
     settings: dict[str, Any]
 
 
+@torch.inference_mode(False)
 def mine_peak(
     model: nn.Module,
     data: Pairs,
@@ -100,9 +103,12 @@ def mine_peak(
     def lams(epoch: int) -> tuple[float, float]:
         return -epoch / epochs, epoch / epochs
 
-    return _mine(_Problem(model, *resident(model, data), zero, zero, settings, lams, partial(_peak_step, lr)), progress)
+    inputs, targets = resident(model, data)
+    step = partial(_peak_step, lr)
+    return _mine(_Problem(model, inputs, targets, zero, zero, settings, lams, step), progress)
 
 
+@torch.inference_mode(False)
 def mine_vvv(
     model: nn.Module,
     data: Pairs,
@@ -153,7 +159,8 @@ def mine_vvv(
         return 0.5 - alpha, 0.5 + alpha
 
     step = partial(_vvv_step, lr, gamma)
-    return _mine(_Problem(model, *resident(model, data), theta, phi.to(theta), settings, lams, step), progress)
+    inputs, targets = resident(model, data)
+    return _mine(_Problem(model, inputs, targets, theta, phi.to(theta), settings, lams, step), progress)
 
 
 def cosines(direction: Tensor, vectors: Tensor) -> Tensor:
@@ -191,30 +198,32 @@ class Slope:
     """The gradient of a model's loss at any weights; vectors are in the order of `shadow.pack`.
 
     Attributes:
+        tree: the network, and `layout`, that of its inputs.
         theta: the caller's weights.
         weights: where the loss is taken; a step writes them.
         gradient: sum of the gradients since it was last set to zero.
     """
 
-    def __init__(self, model: nn.Module, bn: BatchNormStatistics) -> None:
+    def __init__(self, model: nn.Module, inputs: Tensor, bn: BatchNormStatistics) -> None:
         """Make a module tree whose parameters and gradients are views of one vector each."""
-        self._tree = shadow(model)
-        self.theta = pack(space.flatten(model), model)
+        self.tree = differentiable(model, inputs)
+        self.layout = fastest_layout(self.tree, inputs)
+        self.theta = pack(space.flatten(model), self.tree)
         self.weights = self.theta.clone()
         self.gradient = torch.zeros_like(self.weights)
-        install(self._tree, model, self.weights)
-        for p, gradient in zip(self._tree.parameters(), views(self.gradient, model), strict=True):
+        install(self.tree, self.weights)
+        for p, gradient in zip(self.tree.parameters(), views(self.gradient, self.tree), strict=True):
             p.requires_grad_()
             p.grad = gradient  # where backward() adds in place
-        for module in self._tree.modules():
+        for module in self.tree.modules():
             if isinstance(module, _BatchNorm):
                 module.train(bn == "batch")
 
-    @torch.enable_grad()
     def add(self, x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
         """Add scale times the gradient at `weights` over a batch, and give the batch's mean loss."""
-        loss = F.cross_entropy(self._tree(x), y)
-        (scale * loss).backward()
+        with differentiating():
+            loss = F.cross_entropy(self.tree(x), y)
+            (scale * loss).backward()
         return loss.detach()
 
 
@@ -244,7 +253,7 @@ class _Problem:
     """What is mined and how.
 
     Attributes:
-        model, inputs, targets: as `engine.resident` leaves them.
+        model, inputs, targets: as `pairs.resident` leaves them.
         base: what the direction starts from, shape (P,): the direction is the vector that is optimised minus this.
         start: the vector before the first epoch, shape (P,).
         settings: they name the result on disk.
@@ -277,18 +286,6 @@ class _Problem:
         what = {name: str(value) for name, value in {**self.settings, "mining": FORMAT}.items()}
         return store.shelf("mined", points.fingerprint(self.model, tensors, what))
 
-    def direction(self, vector: Tensor) -> Tensor:
-        """Turn the vector that is optimised, in the order of `shadow.pack`, into the direction, shape (P,)."""
-        return self._flat(vector) - self.base
-
-    def saved(self, vector: Tensor, losses: list[float], norms: list[float]) -> dict[str, Tensor]:
-        """Gather what a resumed or finished mining needs back."""
-        history = {"loss": torch.tensor(losses, dtype=torch.float64), "norm": torch.tensor(norms, dtype=torch.float64)}
-        return {"vector": self._flat(vector), **history}
-
-    def _flat(self, packed: Tensor) -> Tensor:
-        return torch.cat([part.reshape(-1) for part in views(packed, self.model)])
-
 
 def _mine(problem: _Problem, progress: bool) -> Mined:
     """Mine once: go on from the last epoch that is kept, or read back what is finished."""
@@ -315,24 +312,37 @@ def _walk(problem: _Problem, which: Shelf, progress: bool) -> dict[str, Tensor]:
     settings = problem.settings
     epochs, steps = settings["epochs"], math.ceil(len(problem.targets) / settings["batch_size"])
     begin = which.get_tensors("state") or {"vector": problem.start, "loss": torch.tensor([]), "norm": torch.tensor([])}
-    vector = pack(begin["vector"].to(problem.start), problem.model)
+    slope, saved_at, cost = Slope(problem.model, problem.inputs, settings["bn"]), -math.inf, 0.0
+    vector = pack(begin["vector"].to(problem.start), slope.tree)
     losses, norms = begin["loss"].tolist(), begin["norm"].tolist()
-    slope, saved_at, cost = Slope(problem.model, settings["bn"]), -math.inf, 0.0
-    layout = memory_format(problem.model) if problem.inputs.ndim == 4 else torch.contiguous_format
-    inputs = problem.inputs.contiguous(memory_format=layout)
-    done = len(losses) * steps
-    with tqdm(total=epochs * steps, initial=done, desc="mining", unit="step", leave=False, disable=not progress) as bar:
+    inputs = problem.inputs.contiguous(memory_format=slope.layout)
+    bar = tqdm(
+        total=epochs * steps,
+        initial=len(losses) * steps,
+        desc=f"mining, {settings['algorithm']}",
+        unit="step",
+        disable=not progress,
+        **BAR,
+    )
+    with bar:
         for epoch in range(len(losses) + 1, epochs + 1):
             losses.append(_epoch(problem, slope, vector, inputs, epoch, bar))
-            norms.append(float(problem.direction(vector).norm()))
+            reached = unpack(vector, slope.tree)
+            norms.append(float((reached - problem.base).norm()))
             _check_finite(losses[-1], norms[-1], epoch, settings)
             bar.set_postfix_str(f"epoch {epoch}/{epochs}, loss {losses[-1]:.3f}, norm {norms[-1]:.3g}")
             begun = time.monotonic()
             if cost <= SAVING * (begun - saved_at):
-                which.put_tensors("state", problem.saved(vector, losses, norms))
+                which.put_tensors("state", _saved(reached, losses, norms))
                 saved_at = time.monotonic()
                 cost = saved_at - begun
-    return problem.saved(vector, losses, norms)
+    return _saved(unpack(vector, slope.tree), losses, norms)
+
+
+def _saved(vector: Tensor, losses: list[float], norms: list[float]) -> dict[str, Tensor]:
+    """Gather what a resumed or finished mining needs back."""
+    history = {"loss": torch.tensor(losses, dtype=torch.float64), "norm": torch.tensor(norms, dtype=torch.float64)}
+    return {"vector": vector, **history}
 
 
 def _check_finite(loss: float, norm: float, epoch: int, settings: dict[str, Any]) -> None:

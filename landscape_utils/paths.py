@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import space
 from landscape_utils.errors import unknown
-from landscape_utils.inference import device_of
-from landscape_utils.shadow import shadow
+from landscape_utils.pairs import device_of, suited
+from landscape_utils.shadow import answers, shadow
 
 Scheme = Literal["linear", "homogeneous", "weights", "biases"]
 SCHEMES = ("linear", "homogeneous", "weights", "biases")
@@ -25,7 +25,8 @@ class Path:
     """The curve theta(alpha) = origin + sum_e alpha^e directions[e].
 
     Attributes:
-        model: a copy with the end's buffers; its parameters are not looked at.
+        model: a copy with the end's buffers; its parameters are not looked at. Buffers that differ between the two
+            ends, and are not statistics of a normalisation, are parameters of it: they move, too.
         origin: where alpha is 0, shape (P,).
         directions: by exponent, each of shape (P,).
     """
@@ -38,7 +39,8 @@ class Path:
         """Give the weights at a point, shape (P,)."""
         moved = self.origin.clone()
         for exponent, direction in self.directions.items():
-            moved.add_(direction, alpha=alpha**exponent)
+            if alpha:  # nothing of an end that is not finite, where the way begins
+                moved.add_(direction, alpha=alpha**exponent)
         return moved
 
 
@@ -67,15 +69,19 @@ def path(
         rest: where the parameters stay that do not move.
 
     Raises:
-        ValueError: an unknown scheme, layer or rest, or a state dict of another architecture.
+        ValueError: an unknown scheme, layer or rest, a state dict of another architecture, or whole numbers in
+            buffers that differ between the ends.
     """
     if scheme not in SCHEMES:
         raise unknown("scheme", scheme, SCHEMES)
     if rest not in ("start", "end"):
         raise unknown("rest", rest, ("start", "end"))
-    own = copy.deepcopy(model)
-    begin, finish = (space.flatten_state(state, own).to(device_of(own)) for state in (start, end))
+    for state in (start, end):
+        space.flatten_state(state, model)  # refuses those of another architecture
+    own, start, end = shadow(model), renamed(start, model), renamed(end, model)
     own.load_state_dict(dict(end))
+    _free_buffers(own, start, end)
+    begin, finish = (space.flatten_state(state, own).to(device_of(own)) for state in (start, end))
     exponents = _exponents(own, inputs[:1], scheme, _chosen(own, layers))
     origin = finish.clone() if rest == "end" else begin.clone()
     difference, directions = finish - begin, dict[int, Tensor]()
@@ -108,8 +114,28 @@ def layer_depths(model: nn.Module, inputs: Tensor) -> dict[str, int]:
         if next(module.parameters(recurse=False), None) is not None:
             module.register_forward_pre_hook(lambda m, _, name=name: visit(name, m))
     with torch.inference_mode():
-        tree(inputs)
+        answers(tree, suited(inputs, tree).clone())
     return depths
+
+
+def renamed(state: State, model: nn.Module) -> State:
+    """Give a model's state the names that its entries have in a copy, which is out of its wrappers."""
+    names = {old: new for old, new in zip(model.state_dict(), shadow(model).state_dict(), strict=True)}
+    return {names.get(name, name): value for name, value in state.items()}
+
+
+def _free_buffers(tree: nn.Module, start: State, end: State) -> None:
+    """Turn buffers that differ between the ends into parameters, which move from one to the other."""
+    for prefix, module in tree.named_modules():
+        for name in list(dict(module.named_buffers(recurse=False))):
+            key, counter = f"{prefix}.{name}" if prefix else name, name == "num_batches_tracked"
+            if counter or isinstance(module, _BatchNorm) or key not in start or torch.equal(start[key], end[key]):
+                continue
+            if not end[key].is_floating_point():
+                raise ValueError(f"buffer {key} differs between the ends and is {end[key].dtype}; give both the same")
+            buffer = module._buffers.pop(name)
+            assert buffer is not None
+            module.register_parameter(name, nn.Parameter(buffer, requires_grad=False))
 
 
 def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
@@ -129,7 +155,7 @@ def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
 
 def _exponents(model: nn.Module, inputs: Tensor, scheme: Scheme, chosen: set[str]) -> list[int]:
     """Give the power of alpha with which each parameter moves; 0 for one that stays."""
-    depths = layer_depths(model, inputs.to(device_of(model))) if scheme == "homogeneous" else {}
+    depths = layer_depths(model, inputs) if scheme == "homogeneous" else {}
     found = []
     for name, _ in model.named_parameters():
         bias = name.rpartition(".")[2] == "bias"

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import evaluate
-from landscape_utils.engine import resident
-from landscape_utils.inference import Pairs
+from landscape_utils.pairs import Pairs, resident
 from landscape_utils.paths import Scheme, State, path
 
 NDArrayF = NDArray[np.float64]
@@ -66,13 +65,12 @@ def interpolate(
     for option in ("origin", "normalisation", "leave_out_1d"):
         if option in how:
             raise ValueError(f"interpolate goes from the start to the end as they are; leave {option} out")
-    inputs, targets = resident(model, data)
-    way = path(model, start, end, inputs, scheme=scheme, layers=layers, rest=rest)
+    data = resident(model, data)
+    way = path(model, start, end, data.inputs, scheme=scheme, layers=layers, rest=rest)
     normed = any(isinstance(m, _BatchNorm) for m in way.model.modules())
-    classes = how.get("classes") or getattr(data, "classes", None)
-    options: evaluate.Options = {"bn": "update" if normed else "keep", **how, "origin": way.origin, "classes": classes}
+    options: evaluate.Options = {"bn": "update" if normed else "keep", **how, "origin": way.origin}
     exponents, directions = list(way.directions), list(way.directions.values())
-    curve = evaluate.along(way.model, (inputs, targets), directions, exponents, alphas, **options)
+    curve = evaluate.along(way.model, data, directions, exponents, alphas, **options)
     about = {"scheme": scheme, "layers": ", ".join(layers or ["all"]), "rest": rest}
     return curve.assign_attrs(about, unit="alpha = 1 is the end", bn=options["bn"] if normed else "none")
 

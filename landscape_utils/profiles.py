@@ -20,6 +20,7 @@ from landscape_utils.errors import unknown
 from landscape_utils.files import home
 from landscape_utils.profile_tables import PROFILES
 from landscape_utils.recipes import RECIPES, RunSpec
+from landscape_utils.threads import processor
 from landscape_utils.training import default_device
 
 
@@ -147,7 +148,7 @@ class Setup:
             "seeds": list(self.seeds),
             **({"epsilon": self.epsilon} if self.epsilon else {}),
             **self.own,
-            "machine": f"{_processor()}, {os.cpu_count()} cores, {default_device()}",
+            "machine": f"{processor()}, {os.cpu_count()} cores, {default_device()}",
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
         }
 
@@ -191,14 +192,6 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
         chosen["overrides"] = _without("epochs", chosen)
     sources.check_name(chosen["dataset"])
     return Setup(notebook=notebook, profile=profile, **chosen)
-
-
-def _processor() -> str:
-    """Name the processor, where the system tells."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
 
 
 def _without(what: str, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -21,13 +21,22 @@ from torch.nn.modules.conv import _ConvNd
 from tqdm import tqdm
 
 from landscape_utils import points, space, store
-from landscape_utils.engine import resident
+from landscape_utils.bars import BAR
 from landscape_utils.errors import unknown
-from landscape_utils.inference import Pairs, device_of
+from landscape_utils.inference import predictions
 from landscape_utils.layers import Layer, layers, main_layers
-from landscape_utils.paths import State
+from landscape_utils.pairs import Pairs, device_of, resident, suited
+from landscape_utils.paths import State, renamed
 from landscape_utils.replay import Replay
-from landscape_utils.shadow import averaging_statistics, install, pack, shadow, update_statistics
+from landscape_utils.shadow import (
+    PROBED,
+    answers,
+    averaging_statistics,
+    classifier,
+    fastest_layout,
+    unwrapped,
+    update_statistics,
+)
 
 Treatment = Literal["rewind", "keep", "update"]
 TREATMENTS: tuple[Treatment, ...] = ("rewind", "keep", "update")
@@ -36,7 +45,6 @@ Parts = Mapping[str, Sequence[Layer] | None]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 ALL = "all"
 BATCH = 250  # images whose activations are remembered together
-PROBED = 16  # images by whose logits a model is known again
 FORMAT = 1  # raise it when the same network is measured differently: kept results are then not reused
 
 
@@ -148,7 +156,7 @@ def rewound_predictions(
         images: on which `update` estimates the statistics, shape (M, ...).
 
     Returns:
-        Predicted classes over (rewound, epoch, example).
+        Predicted classes over (rewound, epoch, example); -1 where a logit is NaN or infinite.
 
     Raises:
         ValueError: no checkpoint, one of another architecture, no images to update on, or an unknown `bn`.
@@ -159,16 +167,19 @@ def rewound_predictions(
         raise ValueError("BatchNorm's statistics cannot be updated without images; give some")
     if not checkpoints:
         raise ValueError("there is no checkpoint to rewind to; give one at least, by its epoch")
+    space.check_parameters(model)
     for earlier in checkpoints.values():
         _check(model.state_dict(), earlier)
-    inputs = inputs.to(device_of(model))
-    rewinder = _Rewinder(model, checkpoints, single_layers(model, inputs[:1]) if parts is None else parts, bn, images)
-    which = store.shelf("rewound", rewinder.fingerprint(inputs))
+    checkpoints, model = {epoch: renamed(earlier, model) for epoch, earlier in checkpoints.items()}, unwrapped(model)
+    inputs = suited(inputs, model)
+    parts = single_layers(model, inputs[:2]) if parts is None else parts
+    rewinder = _Rewinder(model, inputs, checkpoints, parts, bn, images)
+    which = store.shelf("rewound", rewinder.fingerprint())
     with store.locked(which):
         probe, known = which.get_tensors("probe"), which.get_dataset("predicted")
         logits = rewinder.logits(inputs[:PROBED])
         if probe is None or known is None or not points.same_logits(probe["logits"], logits):
-            known = rewinder.predictions(inputs, progress=progress).to_dataset(name="predicted")
+            known = rewinder.predictions(progress=progress).to_dataset(name="predicted")
             which.put_tensors("probe", {"logits": logits})
             which.put_dataset("predicted", known)
     return known["predicted"]
@@ -183,6 +194,7 @@ class _Rewinder:
     def __init__(
         self,
         model: nn.Module,
+        inputs: Tensor,
         checkpoints: Mapping[int, State],
         parts: Parts,
         bn: Treatment,
@@ -191,39 +203,39 @@ class _Rewinder:
         """Copy the network, which is only read."""
         self._model, self._checkpoints, self._parts, self._bn = model, checkpoints, parts, bn
         self._images = None if images is None or bn != "update" else _shuffled(images).to(device_of(model))
-        self._network = shadow(model)
-        install(self._network, model, pack(space.flatten(model), model))
-        self._network.requires_grad_(False)
+        self._network = classifier(model)
+        answers(self._network, inputs[:1])
+        self._inputs = inputs.contiguous(memory_format=fastest_layout(self._network, inputs))
         self._norms = averaging_statistics(self._network)
         self._state = self._network.state_dict()  # the network's own tensors: they change with it
 
-    def fingerprint(self, inputs: Tensor) -> str:
+    def fingerprint(self) -> str:
         """Name what decides the predictions."""
         states = [state[key] for _, state in sorted(self._checkpoints.items()) for key in sorted(state)]
         images = [] if self._images is None else [self._images]
         entries = {name: _entries(self._state, part) for name, part in self._parts.items()}
         about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": FORMAT}
-        return points.fingerprint(self._model, [inputs, *images, *states], {"rewound": json.dumps(about)})
+        return points.fingerprint(self._model, [self._inputs, *images, *states], {"rewound": json.dumps(about)})
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
-        """Give the final network's logits."""
+        """Give the network's logits."""
         logits: Tensor = self._network(inputs)
         return logits
 
-    def predictions(self, inputs: Tensor, *, progress: bool) -> xr.DataArray:
+    def predictions(self, *, progress: bool) -> xr.DataArray:
         """Predict with every part rewound to every epoch."""
-        epochs = sorted(self._checkpoints)
+        epochs, inputs = sorted(self._checkpoints), self._inputs
         changes = [self._change(part, self._checkpoints[e]) for part in self._parts.values() for e in epochs]
         short = self._shortened(changes, inputs[:2])
         found = np.empty((len(self._parts), len(epochs), len(inputs)), dtype=np.int32)
         batches = [slice(at, at + BATCH) for at in range(0, len(inputs), BATCH)]
-        for batch in tqdm(batches, desc="rewinding", unit="batch", leave=False, disable=not progress):
+        for batch in tqdm(batches, desc="rewinding", unit="batch", disable=not progress, **BAR):
             replay = Replay(self._network, inputs[batch])
             for i, change in enumerate(changes):
                 with self._with(change):
                     logits = replay.after(_modules(change)) if short[i] else self.logits(inputs[batch])
-                found[*divmod(i, len(epochs)), batch] = logits.argmax(1).cpu()
+                found[*divmod(i, len(epochs)), batch] = predictions(logits).cpu()
         coordinates = {"rewound": list(self._parts), "epoch": epochs}
         return xr.DataArray(found, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import space
+from landscape_utils.bars import BAR
 from landscape_utils.evaluate import curve
 from landscape_utils.hessian_operator import HessianOperator
-from landscape_utils.inference import Pairs
+from landscape_utils.pairs import Pairs
 from landscape_utils.traces import Estimate, trace_estimates
 
 
@@ -51,8 +52,8 @@ def slope_and_curvature(
     axis = _axis(lambdas)
     operator = HessianOperator(model, data)
     d, rows = operator.checked(direction), []
-    for lam in tqdm(axis, desc="slope and curvature", unit="point", leave=False, disable=not progress):
-        found = operator.expand(d, at=operator.origin + float(lam) * d)
+    for lam in tqdm(axis, desc="slope and curvature", unit="point", disable=not progress, **BAR):
+        found = operator.expand(d, at=operator.origin + float(lam) * d if lam else None)
         rows.append((found.loss, _dot(d, found.gradient), _dot(d, found.product)))
     loss, slope, curvature = np.array(rows).T
     return xr.Dataset(
@@ -177,7 +178,7 @@ def gaussian_changes(
     points = np.union1d(axis, 0.0)  # the loss to compare with comes from the same walk, with the same rounding
     seeds = np.random.SeedSequence(seed).generate_state(draws)
     rows = []
-    for one in tqdm(seeds, desc="Gaussian draws", unit="draw", leave=False, disable=not progress):
+    for one in tqdm(seeds, desc="Gaussian draws", unit="draw", disable=not progress, **BAR):
         eps = sigma * space.gaussian_direction(model, seed=int(one))
         loss = curve(model, data, eps, points, cache=False, progress=False).loss
         rows.append((loss - loss.sel(lam=0.0)).sel(lam=axis).values)

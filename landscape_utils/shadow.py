@@ -1,31 +1,227 @@
-"""A module tree that shares the caller's tensors, and can have weights of its own in one vector.
+"""A module tree of one's own: what is done to it reaches nothing that the caller holds.
 
-Nothing that is done to it reaches the caller's model: not its mode, nor its gradients, nor its weights.
+Not the model's mode, gradients, weights, buffers or attributes, whatever its forward does; not the data either. Modules
+and what they hold are copied, but for what cannot be (locks, files, generators) or need not be (tensors with a graph).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from landscape_utils import space
 
 ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
 NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
+TRIED = 2  # examples on which a speed-up is tried
+PROBED = 16  # examples by whose logits a model is known again
+TOLERANCE = 1e-3  # relative; a wrong speed-up is off by more than this, rounding by less
 
 
+# --- the copy ----------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode(False)  # inference tensors cannot be differentiated
 def shadow(model: nn.Module) -> nn.Module:
-    """Copy the module tree, in evaluation mode, with buffers of its own and the caller's parameters."""
-    shared: dict[int, Any] = {id(p): p for p in model.parameters()}
-    for module in model.modules():  # activations that a module keeps are nobody's to copy; buffers are, for some count
-        shared |= {id(t): t for t in vars(module).values() if isinstance(t, Tensor)}
-    return copy.deepcopy(model, shared).eval()
+    """Copy a model, in evaluation mode, out of what wraps it (`DataParallel`, `torch.compile`).
+
+    Raises:
+        ValueError: it is no module, or a parameter has no values yet.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}; it must be a torch.nn.Module")
+    space.check_values(model)
+    tree: nn.Module = _copied(model, {}).eval()
+    for module in tree.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.sparse = False  # the gradient is the same, and can be added to others
+    return tree
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Find the module inside wrappers that only run it."""
+    if isinstance(model, DataParallel | DistributedDataParallel):
+        return unwrapped(model.module)
+    if isinstance(model, torch._dynamo.OptimizedModule):
+        return unwrapped(model._orig_mod)
+    return model
+
+
+def _copied(value: Any, seen: dict[int, Any]) -> Any:
+    """Copy a value with all that it holds; what is there twice stays one."""
+    if id(value) not in seen:
+        try:
+            seen[id(value)] = _copy(value, seen)
+        except Exception:  # a lock, a file, a generator, and what else its author never meant to be copied
+            if isinstance(value, nn.Module):
+                raise
+            seen[id(value)] = value
+    return seen[id(value)]
+
+
+def _copy(value: Any, seen: dict[int, Any]) -> Any:
+    if isinstance(value, nn.Module):
+        return _module(unwrapped(value), seen)
+    if isinstance(value, Tensor):
+        return _tensor(value)
+    if isinstance(value, partial):
+        return partial(_copied(value.func, seen), *_copied(value.args, seen), **_copied(value.keywords, seen))
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, _copied(value.__self__, seen))
+    if isinstance(value, tuple | frozenset):
+        parts = [_copied(part, seen) for part in value]
+        return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
+    if isinstance(value, Iterator) or hasattr(value, "__del__") or hasattr(value, "__deepcopy__"):
+        return value  # to go through it, or to let two go of one thing, would reach the caller
+    twin = copy.copy(value)
+    if twin is value:  # a number, a text, a function, a class
+        return value
+    seen[id(value)] = twin
+    if isinstance(value, MutableMapping):
+        twin.clear()
+        twin.update({_copied(key, seen): _copied(part, seen) for key, part in value.items()})
+    elif isinstance(value, MutableSequence):
+        twin[:] = [_copied(part, seen) for part in value]
+    elif isinstance(value, MutableSet):
+        twin.clear()
+        twin.update(_copied(part, seen) for part in value)
+    if hasattr(twin, "__dict__"):
+        vars(twin).update({name: _copied(part, seen) for name, part in vars(value).items()})
+    return twin
+
+
+def _module(module: nn.Module, seen: dict[int, Any]) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        return copy.deepcopy(module)
+    twin: nn.Module = module.__new__(type(module))
+    seen[id(module)] = twin
+    vars(twin).update({name: _copied(part, seen) for name, part in vars(module).items()})
+    return twin
+
+
+def _tensor(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad and not tensor.is_leaf:
+        return tensor  # an activation that was kept, or a weight that a hook computes: its graph is nobody's to copy
+    twin = tensor.detach().clone()
+    return nn.Parameter(twin, requires_grad=False) if isinstance(tensor, nn.Parameter) else twin
+
+
+# --- what it answers ---------------------------------------------------------------------------------------------
+
+
+class NoAnswer(ValueError):
+    """A model does not take its inputs, or gives no logits."""
+
+
+def classifier(model: nn.Module) -> nn.Module:
+    """Copy a model as `shadow` does, so that its outputs are logits (N, C) and its inputs stay as they are.
+
+    Raises:
+        ValueError: as `shadow` does; and when it is called, if the model does not take its inputs, or if what it gives
+            holds no logits.
+    """
+    tree = shadow(model)
+    tree = nn.Sequential(tree) if isinstance(tree, torch.jit.ScriptModule) else tree  # which takes no hooks
+    writes: bool | None = None
+    first: Tensor
+
+    def guard(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal first
+        if writes is False:
+            return args
+        with torch.inference_mode(False):
+            first = args[0].clone()
+        return (first,)
+
+    def answer(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Tensor:
+        nonlocal writes
+        if writes is None:
+            writes = first._version > 0
+        return logits_of(output, len(args[0]))
+
+    tree.register_forward_pre_hook(guard)
+    tree.register_forward_hook(answer)
+    return tree
+
+
+def logits_of(output: Any, examples: int) -> Tensor:
+    """Take the logits out of what a model gives: itself, its `logits`, or the only tensor (N, C) in a tuple.
+
+    Raises:
+        ValueError: there are none, or not one row an example.
+    """
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    if isinstance(found, tuple | list):
+        tables = [part for part in found if isinstance(part, Tensor) and part.ndim == 2 and len(part) == examples]
+        found = tables[0] if len(tables) == 1 else None
+    if not isinstance(found, Tensor):
+        raise NoAnswer(f"the model gives a {type(output).__name__}; wrap it so that it gives the logits (N, classes)")
+    if found.ndim != 2 or len(found) != examples:
+        shape = tuple(found.shape)
+        raise NoAnswer(f"the model's output for {examples} examples has shape {shape}; a classifier's is (N, classes)")
+    return found
+
+
+def answers(tree: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a classifier on inputs that nobody has tried yet.
+
+    Raises:
+        NoAnswer: it does not take them, or gives no logits.
+    """
+    try:
+        logits: Tensor = tree(inputs)
+    except (NoAnswer, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        what = f"shape {tuple(inputs.shape)} and type {str(inputs.dtype).removeprefix('torch.')}"
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise NoAnswer(f"the model does not take inputs of {what} ({problem}); give what its forward takes") from error
+    return logits
+
+
+@torch.inference_mode()
+def probe(model: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
+    """Compute a model's logits (n, C) for a few inputs at other weights (P,), in evaluation mode, without touching it.
+
+    Raises:
+        NoAnswer: as `answers` does.
+    """
+    tree = classifier(model)
+    for p, part in zip(tree.parameters(), space.split(weights, tree), strict=True):
+        p.copy_(part)
+    return answers(tree, inputs)
+
+
+def agree(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether a speed-up gives the same logits; a NaN agrees with nothing."""
+    return bool((found - expected).norm() <= TOLERANCE * expected.norm())
+
+
+# --- weights in one vector ---------------------------------------------------------------------------------------
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def fastest_layout(tree: nn.Module, inputs: Tensor) -> torch.memory_format:
+    """Lay a tree's weights channels-last where it convolves and answers as before, and return the layout for inputs."""
+    if inputs.ndim == 4 and any(isinstance(m, nn.Conv2d) for m in tree.modules()):
+        expected = tree(inputs[:TRIED])
+        try:
+            tree.to(memory_format=torch.channels_last)
+            if agree(tree(inputs[:TRIED].contiguous(memory_format=torch.channels_last)), expected):
+                return torch.channels_last
+        except Exception:  # such as `.view` on what is no longer contiguous
+            pass
+        tree.to(memory_format=torch.contiguous_format)
+    return torch.contiguous_format
 
 
 def _offsets(model: nn.Module) -> list[int]:
@@ -35,38 +231,50 @@ def _offsets(model: nn.Module) -> list[int]:
     return offsets
 
 
-def views(vector: Tensor, model: nn.Module) -> list[Tensor]:
-    """View a packed vector as the parameters; convolutions' weights are channels-last."""
+def views(vector: Tensor, tree: nn.Module) -> list[Tensor]:
+    """View a packed vector as the parameters, channels-last where the tree's are."""
     found = []
-    for p, offset in zip(model.parameters(), _offsets(model), strict=False):
+    for p, offset in zip(tree.parameters(), _offsets(tree), strict=False):
         part = vector[offset : offset + p.numel()]
-        if p.ndim == 4:
-            o, i, h, w = p.shape
+        o, i, h, w = p.shape if p.ndim == 4 else (0, 0, 0, 0)
+        if p.ndim == 4 and p.stride()[1:] == (1, w * i, i):  # told by strides: one channel lies either way in memory
             found.append(part.view(o, h, w, i).permute(0, 3, 1, 2))
         else:
             found.append(part.view(p.shape))
     return found
 
 
-def pack(vector: Tensor, model: nn.Module) -> Tensor:
-    """Copy a direction (P,) into the order in which the engine keeps weights."""
-    parts = space.split(vector, model)
-    parameter = next(model.parameters())
-    packed = torch.zeros(_offsets(model)[-1], dtype=parameter.dtype, device=parameter.device)
-    for view, part in zip(views(packed, model), parts, strict=True):
+def pack(vector: Tensor, tree: nn.Module) -> Tensor:
+    """Copy a direction (P,) into the order in which the tree's weights are kept."""
+    parts = space.split(vector, tree)
+    parameter = next(tree.parameters())
+    packed = torch.zeros(_offsets(tree)[-1], dtype=parameter.dtype, device=parameter.device)
+    for view, part in zip(views(packed, tree), parts, strict=True):
         view.copy_(part)
     return packed
 
 
-def install(tree: nn.Module, model: nn.Module, weights: Tensor) -> None:
-    """Let the shadow's parameters be views of one vector; tied ones stay tied."""
-    own = {
-        id(p): nn.Parameter(view, requires_grad=False)
-        for p, view in zip(model.parameters(), views(weights, model), strict=True)
-    }
+def unpack(packed: Tensor, tree: nn.Module) -> Tensor:
+    """Copy a packed vector back into the order of `model.parameters()`, shape (P,)."""
+    return torch.cat([part.reshape(-1) for part in views(packed, tree)])
+
+
+def install(tree: nn.Module, weights: Tensor) -> None:
+    """Let the tree's parameters be views of one packed vector; tied ones stay tied."""
+    moved = [nn.Parameter(view, requires_grad=False) for view in views(weights, tree)]
+    place(tree, dict(zip(dict(tree.named_parameters()), moved, strict=True)))
+
+
+def place(tree: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
+    """Put parameters in the place of those of the same name, wherever these are used."""
+    own = {id(p): parameters[name] for name, p in tree.named_parameters() if name in parameters}
     for module in tree.modules():
-        for name, p in module.named_parameters(recurse=False, remove_duplicate=False):
-            setattr(module, name, own[id(p)])
+        for name, p in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            if id(p) in own:
+                setattr(module, name, own[id(p)])
+
+
+# --- BatchNorm's statistics --------------------------------------------------------------------------------------
 
 
 def averaging_statistics(tree: nn.Module) -> list[_BatchNorm]:
@@ -92,12 +300,3 @@ def update_statistics(norms: Sequence[_BatchNorm], examples: int, forward: Calla
         forward(slice(int(part[0]), int(part[-1]) + 1))  # batches of one size: none of a single example
     for module in norms:
         module.eval()
-
-
-@torch.inference_mode()
-def probe(model: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
-    """Give a model's logits (n, C) for a few inputs at other weights (P,), in evaluation mode, without touching it."""
-    names = [name for name, _ in model.named_parameters()]
-    moved = dict(zip(names, space.split(weights, model), strict=True))
-    logits: Tensor = functional_call(shadow(model), moved, (inputs,))
-    return logits

@@ -27,7 +27,9 @@ def check_parameters(model: nn.Module) -> None:
         ValueError: there are none, one has no values yet (lazy, or on the meta device), or they are of several types,
             or complex or whole numbers.
     """
-    _check_values(model)
+    check_values(model)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ValueError("the model is traced, and its weights cannot be moved; give the module it was made of")
     types = {p.dtype: name for name, p in model.named_parameters()}
     if len(types) > 1 or not next(iter(types)).is_floating_point:
         raise ValueError(
@@ -36,7 +38,8 @@ def check_parameters(model: nn.Module) -> None:
         )
 
 
-def _check_values(model: nn.Module) -> None:
+def check_values(model: nn.Module) -> None:
+    """Refuse a model without parameters, or with one that has no values yet (ValueError)."""
     if next(model.parameters(), None) is None:
         raise ValueError("the model has no parameters, so there is nothing to move")
     for name, p in model.named_parameters():
@@ -52,7 +55,7 @@ def flatten(model: nn.Module) -> Tensor:
     Raises:
         ValueError: there are none, or one has no values yet.
     """
-    _check_values(model)
+    check_values(model)
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
 

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
-from landscape_utils.inference import Pairs
+from landscape_utils.pairs import Pairs
 
 CONFIDENCE = 0.95
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from landscape_utils import history, store
 from landscape_utils.augment import crop_and_flip
+from landscape_utils.bars import BAR
 from landscape_utils.data import Dataset, Labelled
 from landscape_utils.labels import permute_labels
 from landscape_utils.recipes import Recipe, RunSpec
@@ -119,7 +120,7 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
             desc=f"{spec.model} on {spec.dataset}",
             unit="step",
             disable=not progress,
-            leave=False,
+            **BAR,
         ) as bar:
             while state.epoch < recipe.epochs and not state.fitted():
                 bar.set_postfix_str(state.status())

@@ -1,11 +1,11 @@
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_utils import engine, space
+from landscape_utils import engine, space, store
 from landscape_utils.models import build_model
 from landscape_utils.shadow import shadow
 
@@ -105,16 +105,38 @@ def test_the_batch_size_is_measured_once_and_remembered(
     data: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build_model("resnet8", input_shape=(3, 16, 16), classes=3)
-    first = prepared(model, *data).batch
+    first = prepared(model, *data, points=10_000).batch
     monkeypatch.setattr(engine, "best_batch", lambda *args: pytest.fail("measured again"))
     assert prepared(copy.deepcopy(model), *data).batch == first
     assert first in engine.CANDIDATES["cpu"]
 
 
 def test_the_best_batch_size_is_the_quickest_an_example_within_memory() -> None:
-    seconds = {10: 3.0, 20: 1.0, 40: 2.0, 80: torch.inf}
-    assert engine.best_batch(seconds.__getitem__, list(seconds)) == 20
-    assert engine.best_batch(seconds.__getitem__, list(seconds), budget=0.0) == 10
+    seconds = {10: 1.0, 20: 3.0, 40: 2.0, 80: torch.inf}
+    assert engine.best_batch(seconds.__getitem__, list(seconds), passes=1000) == (10, True)
+    assert engine.best_batch(seconds.__getitem__, list(seconds), passes=0) == (40, False)
+
+
+def test_a_batch_size_that_was_not_looked_for_long_is_not_remembered(data: tuple[torch.Tensor, torch.Tensor]) -> None:
+    model = build_model("resnet8", input_shape=(3, 16, 16), classes=3)
+    prepared(model, *data, points=0)
+    assert not store.shelves("batch-sizes")
+    prepared(model, *data, points=10_000)
+    assert len(store.shelves("batch-sizes")) == 1
+
+
+@pytest.mark.parametrize("reading", [lambda h: h.detach(), lambda h: h.round()])
+def test_a_layer_whose_input_moves_where_autograd_does_not_see_it_is_not_computed_ahead(reading: Callable) -> None:
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.body, self.head = nn.Parameter(torch.full((6,), 3.0)), nn.Linear(6, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(reading(self.scale * x)).relu())
+
+    model, (x, y) = Cut(), (torch.randn(20, 6), torch.arange(20) % 3)
+    assert prepared(model, x, y)._first is None
 
 
 def test_running_out_of_memory_makes_a_batch_size_infinitely_slow(
@@ -127,27 +149,6 @@ def test_running_out_of_memory_makes_a_batch_size_infinitely_slow(
 
     monkeypatch.setattr(tool, "_forward", full)
     assert tool._timed(50) == torch.inf
-
-
-def test_a_loader_is_gone_through_once_and_types_follow_the_model() -> None:
-    model = nn.Linear(2, 2).double()
-    x, y = torch.randn(7, 2), torch.arange(7) % 2
-    inputs, targets = engine.resident(model, DataLoader(TensorDataset(x, y), batch_size=3))
-    assert torch.equal(inputs, x.double())
-    assert torch.equal(targets, y)
-
-
-@pytest.mark.parametrize(
-    ("model", "x", "y", "message"),
-    [
-        (nn.Linear(2, 2), torch.zeros(0, 2), torch.zeros(0), "at least one"),
-        (nn.Linear(2, 2), torch.zeros(3, 2), torch.zeros(2), "3 inputs and 2 targets"),
-        (nn.ReLU(), torch.zeros(3, 2), torch.zeros(3), "no parameters"),
-    ],
-)
-def test_unusable_data_are_refused(model: nn.Module, x: torch.Tensor, y: torch.Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        engine.resident(model, (x, y))
 
 
 def test_hooks_and_own_readings_of_the_first_layer_are_respected() -> None:

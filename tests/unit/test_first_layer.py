@@ -31,13 +31,13 @@ class Prepared:
         self.model = model.double()
         self.origin = space.gaussian_direction(model, seed=9)
         self.directions = [space.gaussian_direction(model, seed=s) for s in range(directions)]
-        self.vectors = [pack(v, model) for v in (self.origin, *self.directions)]
-        self.weights = self.vectors[0].clone()
         self.tree = shadow(model)
-        install(self.tree, model, self.weights)
+        self.vectors = [pack(v, self.tree) for v in (self.origin, *self.directions)]
+        self.weights = self.vectors[0].clone()
+        install(self.tree, self.weights)
 
     def found(self, inputs: Tensor) -> FirstLayer | None:
-        return FirstLayer.found(self.tree, self.model, self.vectors, inputs)
+        return FirstLayer.found(self.tree, self.weights, self.vectors, inputs)
 
     def moved(self, coordinates: list[float]) -> nn.Module:
         """Copy the model to a point: what the first layer must equal."""
@@ -48,7 +48,7 @@ class Prepared:
 
     def place(self, first: FirstLayer, coordinates: list[float], part: slice) -> None:
         at = self.origin + sum(c * d for c, d in zip(coordinates, self.directions, strict=True))
-        self.weights.copy_(pack(at, self.model))
+        self.weights.copy_(pack(at, self.tree))
         first.coordinates, first.part = coordinates, part
 
 

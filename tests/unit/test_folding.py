@@ -81,8 +81,9 @@ def settled(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def prepared(model: nn.Module) -> tuple[nn.Module, Tensor]:
-    tree, weights = shadow(model), pack(space.flatten(model), model)
-    install(tree, model, weights)
+    tree = shadow(model)
+    weights = pack(space.flatten(model), tree)
+    install(tree, weights)
     return tree, weights
 
 
@@ -103,7 +104,7 @@ def check(model: nn.Module, x: Tensor, expected: int) -> list[Fold]:
     vector = space.flatten(model) + 0.3 * space.gaussian_direction(model, seed=3)
     expected_logits = logits_at(model, vector, x)
     with torch.inference_mode():
-        weights.copy_(pack(vector, model))
+        weights.copy_(pack(vector, tree))
         for one in folds:
             one.refresh()
         torch.testing.assert_close(tree(x), expected_logits, rtol=1e-10, atol=1e-10)
