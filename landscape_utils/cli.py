@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import psutil
 import typer
+from tqdm import tqdm
 
 from landscape_utils import store
 from landscape_utils.files import home
@@ -86,10 +87,13 @@ def run(
             _print_costs(path, setup)
         return
     where = {"out": out, "figures": figures or out / "figures"}
+    failed = []
     try:
-        for path, seconds in execute.execute_all(
-            [(path, values) for path, values, _ in jobs], at_once=at_once, **where
-        ):
+        for path, seconds, problem in execute.execute_all([job[:2] for job in jobs], at_once=at_once, **where):
+            if problem:
+                failed.append(path.stem)
+                tqdm.write(f"landscape: {problem}", file=sys.stderr)
+                continue
             print(f"{path.stem}: {seconds:.0f} s")
             print(f"  executed notebook  {out / path.name}")
             print(f"  numbers            {out}/{path.stem}-*.nc")
@@ -97,8 +101,10 @@ def run(
             print(f"  claims             {out}/{path.stem}.claims.json")
     except KeyboardInterrupt:
         _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
-    if any(out.glob("*.claims.json")):
+    if failed or any(out.glob("*.claims.json")):
         _write_report(out, where["figures"])
+    if failed:
+        _stop(f"{len(failed)} of {len(jobs)} notebooks failed, and have no claims: {', '.join(failed)}", 1)
 
 
 @app.command()
@@ -267,9 +273,9 @@ def _write_report(out: Path, figures: Path) -> None:
     from landscape_utils import reports
     from landscape_utils.files import write_atomically
 
-    sections = reports.gather(out, figures)
-    write_atomically(out / "report.html", reports.html(sections).encode())
-    write_atomically(out / "report.md", reports.markdown(sections, beside=out).encode())
+    sections, missing = reports.gather(out, figures), reports.missing(out)
+    write_atomically(out / "report.html", reports.html(sections, missing).encode())
+    write_atomically(out / "report.md", reports.markdown(sections, missing, beside=out).encode())
     print(f"{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
 
 
