@@ -82,6 +82,7 @@ def run(
         path = execute.notebook_path(name)
         values = execute.parse(path, given)
         jobs.append((path, values, execute.setup_of(path, values)))
+    execute.check_data(setup for _, _, setup in jobs)
     if dry_run:
         for path, _, setup in jobs:
             _print_costs(path, setup)
@@ -124,8 +125,7 @@ def sweep(
     path = execute.notebook_path(notebook)
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
     cells = sweeps.cells_of(path, given, out)
-    for cell in cells:  # what would fail is told before anything runs
-        execute.setup_of(path, cell.values)
+    execute.check_data([execute.setup_of(path, cell.values) for cell in cells])  # told before anything runs
     wrong: dict[sweeps.Cell, str] = {}
     if not all(cell.done for cell in cells):
         try:
@@ -293,7 +293,7 @@ def serve_panels(
     for name in notebooks or _all_notebooks():
         path = execute.notebook_path(name)
         values = execute.parse(path, list(parameter or []))
-        execute.setup_of(path, values)
+        execute.check_data([execute.setup_of(path, values)])
         jobs.append((path, values))
     apps.serve(apps.prepare(jobs), ip=ip, port=port)
 

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -19,6 +20,8 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
+from landscape_utils import sources
+from landscape_utils.data import load_dataset
 from landscape_utils.errors import unknown
 from landscape_utils.files import UNFINISHED, write_atomically
 from landscape_utils.profile_tables import PROFILES
@@ -157,6 +160,27 @@ def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
     profile = PROFILES[path.stem].get(given.get("profile", defaults["profile"]), {})
     settled = {f.name for f in fields(Setup)} - {"notebook"} | {"recipe", *profile.get("own", {})}
     return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
+
+
+def check_data(setups: Iterable[Setup | None]) -> None:
+    """Check what notebooks are to read before a kernel starts: paths by reading them, stored archives by their ends.
+
+    Raises:
+        ValueError, FileNotFoundError: as `load_dataset` does.
+    """
+    known = [setup for setup in setups if setup is not None]
+    distinct = {(s.dataset, s.train_size, s.test_size, s.image_size): s for s in known if sources.is_path(s.dataset)}
+    for setup in distinct.values():
+        setup.load_data(download=False)
+    second = {setup.own["simple"] for setup in known if "simple" in setup.own}  # of 05, which compares two
+    for name in second:
+        sources.check_name(name)
+        if sources.is_path(name):
+            load_dataset(name, download=False)
+    for name in second | {setup.dataset for setup in known}:
+        packed = sources.data_folder() / f"{name}.npz"
+        if name in sources.PUBLISHED and packed.exists() and not zipfile.is_zipfile(packed):
+            raise ValueError(f"{packed} is damaged or is no .npz archive; fetch or write it again")
 
 
 # Trainings that notebooks share are met in turn, not at once; the tour tells what the others found.
