@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import secrets
-import symtable
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import nbformat
 
 from landscape_utils import store
+from landscape_utils.execute import read_notebook
 from landscape_utils.files import home, write_atomically
 from landscape_utils.sources import is_path
 
@@ -51,21 +50,22 @@ def _anywhere(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
-    """Make a notebook of a notebook's panel alone; only what the panel needs is computed.
+    """Make a notebook of a notebook's panel alone: of the cells tagged `parameters` or `panel`.
 
     Raises:
-        ValueError: no cell ends with the name `panel`.
+        ValueError: no cell tagged `panel` ends with that name.
     """
-    notebook = nbformat.read(path, as_version=4)
-    last = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.endswith(f"\n{PANEL}")]
-    if not last:
-        raise ValueError(f"{path} has no panel; end a cell with a line that says `{PANEL}`")
-    sources = [_with(given, c) for c in notebook.cells[: last[0] + 1] if c.cell_type == "code"]
+    notebook = read_notebook(path)
+    sources = [_with(given, c) for c in notebook.cells if {PANEL, "parameters"} & {*c.metadata.get("tags", [])}]
+    if not sources or not sources[-1].endswith(f"\n{PANEL}"):
+        raise ValueError(
+            f"{path} has no panel; tag the cells it needs `{PANEL}`, and end the last with a line that says `{PANEL}`"
+        )
     texts = [part for c in notebook.cells if c.cell_type == "markdown" for part in c.source.split("\n\n")]
     said = [*texts[:2], next((t for t in texts if t.startswith(QUESTION)), "")]
     cells = [
         nbformat.v4.new_markdown_cell("\n\n".join(said)),
-        nbformat.v4.new_code_cell("%%capture\n" + needed("\n".join(sources), PANEL)),
+        nbformat.v4.new_code_cell("\n".join(["%%capture", *sources])),
         nbformat.v4.new_code_cell(PANEL),
         nbformat.v4.new_markdown_cell(next((t for t in texts if t.startswith(KEY_POINT)), "")),
     ]
@@ -75,51 +75,8 @@ def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
 
 def _with(given: Mapping[str, Any], cell: nbformat.NotebookNode) -> str:
     """Give a cell's code; after the parameters, those that were given."""
-    told = given if "parameters" in cell.metadata.get("tags", []) else {}
+    told = given if "parameters" in cell.metadata.tags else {}
     return "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in told.items())])
-
-
-def needed(code: str, name: str) -> str:
-    """Leave out the statements on which a name does not depend.
-
-    A statement stays if it binds, or puts something into, a name that is used further down by one that stays.
-    Statements that do neither, such as calls that draw or save, go.
-    """
-    wanted, kept = {name}, []
-    for statement in reversed(ast.parse(code).body):
-        text = ast.unparse(statement)
-        bound, used = _names(symtable.symtable(text, "<cell>", "exec"))
-        if (bound | _filled(statement)) & wanted:
-            kept.append(text)
-            if isinstance(statement, ast.Assign | ast.Import | ast.ImportFrom | ast.FunctionDef):
-                wanted -= bound - _filled(statement)  # what stood there before is of no use any more
-            wanted |= used
-    return "\n".join(reversed(kept))
-
-
-def _names(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
-    """Give the notebook's names that a statement binds, and those that it uses, in functions and comprehensions too."""
-    symbols = table.get_symbols()
-    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in symbols if s.is_referenced()}
-    inner = [_names(child)[1] & _globals(child) for child in table.get_children()]
-    return bound, used.union(*inner)
-
-
-def _globals(table: symtable.SymbolTable) -> set[str]:
-    here = {s.get_name() for s in table.get_symbols() if s.is_global()}
-    return here.union(*map(_globals, table.get_children()))
-
-
-def _filled(statement: ast.stmt) -> set[str]:
-    """Give the names into which a statement puts something: `name[...] = `, `name.x = `, `name |= `."""
-    into = [n.value for n in ast.walk(statement) if isinstance(n, ast.Subscript | ast.Attribute) and _stores(n)]
-    into += [n.target for n in ast.walk(statement) if isinstance(n, ast.AugAssign)]
-    return {n.id for n in into if isinstance(n, ast.Name)}
-
-
-def _stores(node: ast.Subscript | ast.Attribute) -> bool:
-    return isinstance(node.ctx, ast.Store)
 
 
 def serve(folder: Path, *, ip: str, port: int) -> None:

@@ -21,7 +21,8 @@ from landscape_utils.errors import unknown
 from landscape_utils.files import write_atomically
 from landscape_utils.ledger import CLAIMS
 
-Verdict = Literal["reproduced", "not reproduced", "not testable here"]
+Verdict = Literal["reproduced", "not reproduced", "undecided", "not testable here"]
+LEAST_SEEDS = 3  # with fewer, an interval over seeds is too wide to decide anything
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Judgement:
         id: the claim.
         criterion: what had to hold, as chosen beforehand.
         measured: the numbers, in words.
-        verdict: reproduced, not reproduced, or not testable here.
+        verdict: reproduced, not reproduced, undecided, or not testable here.
         effect: the effect size the criterion looks at.
         interval: its 95 % interval.
-        reason: why it cannot be tested here, or what limits the verdict.
+        reason: why it is undecided or cannot be tested here, or what limits the verdict.
         clear: the criterion is met or missed by a margin that another processor's rounding would not change.
     """
 
@@ -63,6 +64,7 @@ def judge(
     interval: tuple[float, float] | None = None,
     reason: str = "",
     clear: bool = True,
+    seeds: int = LEAST_SEEDS,
 ) -> Judgement:
     """Turn a measurement into a verdict.
 
@@ -72,12 +74,16 @@ def judge(
         measured: the numbers, in words.
         holds: whether it held; None when it cannot be tested here, and then `reason` says why.
         effect, interval, reason, clear: as in `Judgement`.
+        seeds: how many values an interval over seeds rests on; with fewer than three the claim is undecided.
 
     Raises:
         ValueError: an unknown claim, or no reason for a claim that is not testable.
     """
     if claim not in CLAIMS:
         raise unknown("claim", claim, CLAIMS)
+    if seeds < LEAST_SEEDS:
+        few = f"too few seeds: {seeds} of at least {LEAST_SEEDS}" + (f"; {reason}" if reason else "")
+        return Judgement(claim, criterion, measured, "undecided", float(effect), interval, few)
     if holds is None and not reason:
         raise ValueError(f"{claim} has no verdict and no reason; say why it is not testable here")
     verdict: Verdict = "not testable here" if holds is None else "reproduced" if holds else "not reproduced"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import psutil
 import typer
+from tqdm import tqdm
 
 from landscape_utils import store
 from landscape_utils.files import home
@@ -81,15 +82,19 @@ def run(
         path = execute.notebook_path(name)
         values = execute.parse(path, given)
         jobs.append((path, values, execute.setup_of(path, values)))
+    execute.check_data(setup for _, _, setup in jobs)
     if dry_run:
         for path, _, setup in jobs:
             _print_costs(path, setup)
         return
     where = {"out": out, "figures": figures or out / "figures"}
+    failed = []
     try:
-        for path, seconds in execute.execute_all(
-            [(path, values) for path, values, _ in jobs], at_once=at_once, **where
-        ):
+        for path, seconds, problem in execute.execute_all([job[:2] for job in jobs], at_once=at_once, **where):
+            if problem:
+                failed.append(path.stem)
+                tqdm.write(f"landscape: {problem}", file=sys.stderr)
+                continue
             print(f"{path.stem}: {seconds:.0f} s")
             print(f"  executed notebook  {out / path.name}")
             print(f"  numbers            {out}/{path.stem}-*.nc")
@@ -97,8 +102,10 @@ def run(
             print(f"  claims             {out}/{path.stem}.claims.json")
     except KeyboardInterrupt:
         _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
-    if any(out.glob("*.claims.json")):
+    if failed or any(out.glob("*.claims.json")):
         _write_report(out, where["figures"])
+    if failed:
+        _stop(f"{len(failed)} of {len(jobs)} notebooks failed, and have no claims: {', '.join(failed)}", 1)
 
 
 @app.command()
@@ -118,8 +125,7 @@ def sweep(
     path = execute.notebook_path(notebook)
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
     cells = sweeps.cells_of(path, given, out)
-    for cell in cells:  # what would fail is told before anything runs
-        execute.setup_of(path, cell.values)
+    execute.check_data([execute.setup_of(path, cell.values) for cell in cells])  # told before anything runs
     wrong: dict[sweeps.Cell, str] = {}
     if not all(cell.done for cell in cells):
         try:
@@ -267,9 +273,9 @@ def _write_report(out: Path, figures: Path) -> None:
     from landscape_utils import reports
     from landscape_utils.files import write_atomically
 
-    sections = reports.gather(out, figures)
-    write_atomically(out / "report.html", reports.html(sections).encode())
-    write_atomically(out / "report.md", reports.markdown(sections, beside=out).encode())
+    sections, missing = reports.gather(out, figures), reports.missing(out)
+    write_atomically(out / "report.html", reports.html(sections, missing).encode())
+    write_atomically(out / "report.md", reports.markdown(sections, missing, beside=out).encode())
     print(f"{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
 
 
@@ -287,7 +293,7 @@ def serve_panels(
     for name in notebooks or _all_notebooks():
         path = execute.notebook_path(name)
         values = execute.parse(path, list(parameter or []))
-        execute.setup_of(path, values)
+        execute.check_data([execute.setup_of(path, values)])
         jobs.append((path, values))
     apps.serve(apps.prepare(jobs), ip=ip, port=port)
 

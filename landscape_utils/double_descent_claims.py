@@ -46,9 +46,11 @@ def double_descent(table: xr.Dataset) -> Judgement:
         f"radius and mean centre correlation go back by at most {WOBBLE:.0%} of their range"
     )
     final = table.sel(moment="final")
-    if final.sizes["seed"] < 2 or final.sizes["width"] < 4:
-        reason = "two seeds or more and four widths or more are needed"
-        return judge("MG-9", criterion=criterion, measured="-", holds=None, reason=reason)
+    seeds = final.sizes["seed"]
+    if final.sizes["width"] < 4:
+        return judge("MG-9", criterion=criterion, measured="-", holds=None, reason="four widths or more are needed")
+    if seeds < 2:  # there are no others to choose turning points on
+        return judge("MG-9", criterion=criterion, measured="-", holds=None, seeds=seeds)
     curves = {"error": 1 - final["test_accuracy"], "dimension": final["dimension"]}
     curves |= {name: final[name] for name in ("radius", "centre_correlation")}
     known = {name: curve.dropna("width").transpose("seed", "width") for name, curve in curves.items()}
@@ -73,6 +75,7 @@ def double_descent(table: xr.Dataset) -> Judgement:
         holds=min(margins) > 0,
         effect=float(rise.mean()),
         interval=student(rise),
+        seeds=seeds,
         reason="; ".join(filter(None, (_failing(changes, back), _bounded(final)))),
         clear=min(margins) > CLOSE if min(margins) > 0 else min(margins) < -CLOSE,
     )

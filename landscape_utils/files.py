@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 TEMPORARY = ".tmp-"
+UNFINISHED = ".unfinished"  # beside a notebook's results: why it has no claims; one that finishes has none
 
 
 def home() -> Path:

@@ -64,6 +64,7 @@ def permuted_examples_are_ignored(course: xr.Dataset) -> Judgement:
         effect=float(worst.mean()),
         interval=student(worst),
         reason=_reason(shares),
+        seeds=len(worst),
         clear=abs(worst.mean() - SMALLER) > 0.05 and abs(apart - ALIKE) > 0.1 and abs(first - VANISHED) > 0.03,
     )
 
@@ -127,6 +128,7 @@ def falls_with_their_number(scaling: xr.Dataset) -> Judgement:
         effect=float(permuted.mean()),
         interval=student(permuted),
         reason="averaged over the subset; weighted by its share of the training set it grows like sqrt(n)",
+        seeds=len(permuted),
         clear=abs(off - BAND) > 0.01 and abs(steeper) > 0.01,
     )
 

@@ -51,7 +51,8 @@ def memorizing(accuracies: xr.Dataset) -> Judgement:
         holds=bool(memorized.all()) and low > 0,
         effect=float(fall.mean()),
         interval=student(fall),
-        reason=_alone(fall) or ("" if memorized.all() else "not every seed memorized within the epochs given"),
+        reason="" if memorized.all() else "not every seed memorized within the epochs given",
+        seeds=len(fall),
         clear=abs(low) > 0.01,
     )
 
@@ -80,7 +81,7 @@ def restored_first(accuracies: xr.Dataset) -> Judgement:
         holds=min(lows) > 0,
         effect=float(lead.mean()),
         interval=student(lead),
-        reason=_alone(gain),
+        seeds=len(lead),
         clear=all(abs(low) > 0.01 for low in lows),
     )
 
@@ -122,7 +123,7 @@ def alike_at_best(found: xr.Dataset) -> Judgement:
         holds=bool((ratio <= ALIKE).all() and (above <= ALIKE).all()),
         effect=float(above[-1]),
         interval=student(last),
-        reason=_alone(last),
+        seeds=len(last),
         clear=bool(abs(ratio.max() - ALIKE) > 0.05 and abs(above.max() - ALIKE) > 0.05),
     )
 
@@ -146,10 +147,10 @@ def late_layers_memorize(found: xr.Dataset, claim: str = "MG-4") -> Judgement:
         f"{len(where.late)} layers, interval over seeds above 0; mean of the first {len(where.early)} within "
         f"{STILL:.0%}; restored, mean of the last {len(where.late)}, interval below 0",
         measured=f"permuted late {_percent(rises)}, early {_percent(before)}; restored late {_percent(falls)}",
-        holds=None if len(rises) < 2 else up[0] > 0 and abs(float(before.mean())) <= STILL and down[1] < 0,
+        holds=up[0] > 0 and abs(float(before.mean())) <= STILL and down[1] < 0,
         effect=float(rises.mean()),
         interval=up,
-        reason=_alone(rises),
+        seeds=len(rises),
         clear=abs(up[0]) > 0.03 and abs(down[1]) > 0.03 and abs(abs(before.mean()) - STILL) > 0.02,
     )
 
@@ -172,7 +173,7 @@ def shrinking_with_depth(found: xr.Dataset) -> Judgement:
         holds=highest < 0,
         effect=float(weakest.mean()),
         interval=student(weakest),
-        reason=_alone(weakest),
+        seeds=len(weakest),
         clear=abs(highest) > 0.05,
     )
 
@@ -323,10 +324,6 @@ def _epochs(values: xr.DataArray) -> str:
 
 def _by_layer(values: xr.DataArray) -> str:
     return ", ".join(f"{float(v):.2f}" for v in values)
-
-
-def _alone(values: NDArrayF) -> str:
-    return "one seed has no interval" if len(values) < 2 else ""
 
 
 def _fewest(found: xr.Dataset) -> int:

@@ -56,6 +56,7 @@ def plateau_of_the_deeper_network(simple: Sequence[Way], deep: Sequence[Way]) ->
         effect=float(shortest.mean()),
         interval=student(shortest),
         reason=_left_out([*simple, *deep]),
+        seeds=min(len(low), len(high)),
         clear=abs(shortest.mean() - LONG) > 0.05 and abs(early.mean() - SHORT) > 0.03 and abs(bent - CONVEX) > 0.03,
     )
 
@@ -87,6 +88,7 @@ def competition_predicts(table: xr.Dataset) -> Judgement:
         holds=deeper and wider and float(r.mean()) >= 0.9,
         effect=float(r.mean()),
         interval=student(r),
+        seeds=len(r),
         reason=f"left out: {missing} runs that do not fit" if missing else "",
         clear=abs(r.mean() - 0.9) > 0.02 and min(np.diff(by_depth).min(), np.diff(by_gap).min()) > 0.01,
     )
@@ -117,19 +119,22 @@ def _shortened(claim: str, what: str, pairs: Mapping[str, Pair], *, at_most: flo
         f"in every network whose mean error plateau is above {LEAST}: {what} it is shorter, the interval of the "
         f"difference (paired by seed) above 0{share}"
     )
-    found, holds, ranges = [], [], []
+    found, holds, ranges, idle, judged = [], [], [], [], []
     for name, (before, after) in pairs.items():
         a, b = _paired(before, after)
         if len(a) < 2 or a.mean() <= LEAST:
             found.append(f"{name}: {_mean(a)}, nothing to shorten" if len(a) > 1 else f"{name}: too few runs fit")
+            idle.append(len(a))
             continue
+        judged.append(len(a))
         ranges.append((float((a - b).mean()), student(a - b)))
         holds.append(ranges[-1][1][0] > 0 and float(b.mean()) <= at_most * float(a.mean()))
         found.append(f"{name}: {a.mean():.2f} to {b.mean():.2f}, difference {_mean(a - b)}")
     every = [way for pair in pairs.values() for ways in pair for way in ways]
     if not holds:
         reason = f"no network with two fitting runs has an error plateau above {LEAST}"
-        return judge(claim, criterion=criterion, measured="; ".join(found), holds=None, reason=reason)
+        told = "; ".join(found)
+        return judge(claim, criterion=criterion, measured=told, holds=None, reason=reason, seeds=max(idle))
     effect, of = min(ranges, key=lambda x: x[1][0])
     return judge(
         claim,
@@ -139,6 +144,7 @@ def _shortened(claim: str, what: str, pairs: Mapping[str, Pair], *, at_most: flo
         effect=effect,
         interval=of,
         reason=_left_out(every),
+        seeds=min(judged),
         clear=all(abs(low) > 0.01 for _, (low, _) in ranges),
     )
 
@@ -149,7 +155,7 @@ def small_and_deep_are_flat(pairs: Mapping[str, Pair]) -> Judgement:
     Args:
         pairs: (larger initialisation or shallower network, smaller or deeper), by what is compared.
     """
-    found, lows, effects = [], [], []
+    found, lows, effects, seeds = [], [], [], []
     every = [way for pair in pairs.values() for ways in pair for way in ways]
     criterion = (
         "in every comparison the plateau is longer, in loss and in error: the interval of the difference (paired by "
@@ -160,7 +166,8 @@ def small_and_deep_are_flat(pairs: Mapping[str, Pair]) -> Judgement:
             a, b = _paired(short, long, variable)
             if len(a) < 2:
                 reason = f"too few runs fit: {name}"
-                return judge("BP-6", criterion=criterion, measured="-", holds=None, reason=reason)
+                return judge("BP-6", criterion=criterion, measured="-", holds=None, reason=reason, seeds=len(a))
+            seeds.append(len(a))
             low, high = student(b - a)
             lows.append(low)
             effects.append((float(np.mean(b - a)), (low, high)))
@@ -174,6 +181,7 @@ def small_and_deep_are_flat(pairs: Mapping[str, Pair]) -> Judgement:
         effect=effect,
         interval=of,
         reason=_left_out(every),
+        seeds=min(seeds),
         clear=all(abs(low) > 0.01 for low in lows),
     )
 
@@ -190,8 +198,8 @@ def bias_follows_the_order(orders: xr.Dataset) -> Judgement:
         "Spearman's correlation of learning epoch and final bias, averaged over seeds, is above 0 with its interval"
     )
     if len(r) < 2:
-        reason = "in fewer than two runs the classes are learned at different epochs"
-        return judge("BP-7", criterion=criterion, measured="-", holds=None, reason=reason)
+        reason = "in the others all classes are learned at one epoch"
+        return judge("BP-7", criterion=criterion, measured="-", holds=None, reason=reason, seeds=len(r))
     low, high = student(r)
     return judge(
         "BP-7",
@@ -200,6 +208,7 @@ def bias_follows_the_order(orders: xr.Dataset) -> Judgement:
         holds=low > 0,
         effect=float(r.mean()),
         interval=(low, high),
+        seeds=len(r),
         clear=abs(low) > 0.03 and abs(high) > 0.03,
     )
 

@@ -13,10 +13,16 @@ from typing import Any, get_args
 
 from landscape_utils import claims
 from landscape_utils.claims import Judgement, Verdict
+from landscape_utils.files import UNFINISHED
 from landscape_utils.ledger import CLAIMS, PICTURES
 from landscape_utils.profiles import out_folder
 
-COLOURS = {"reproduced": "#0072b2", "not reproduced": "#d55e00", "not testable here": "#777777"}  # told apart by all
+COLOURS = {  # told apart by all
+    "reproduced": "#0072b2",
+    "not reproduced": "#d55e00",
+    "undecided": "#009e73",
+    "not testable here": "#777777",
+}
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
@@ -55,7 +61,7 @@ def gather(out: Path, figures: Path) -> list[Section]:
         ValueError: a file holds no claims.
     """
     files = sorted(out.glob("*.claims.json"))
-    if not files:
+    if not files and not missing(out):
         raise FileNotFoundError(f"{out} holds no claims; run a notebook first, e.g. landscape run 01_cctm --out {out}")
     sections = []
     for file in files:
@@ -63,6 +69,11 @@ def gather(out: Path, figures: Path) -> list[Section]:
         found = {j.id: _picture(figures, about["notebook"], j.id) for j in judgements}
         sections.append(Section(judgements, about, {i: path for i, path in found.items() if path is not None}))
     return sections
+
+
+def missing(out: Path) -> list[str]:
+    """Read why notebooks have no claims: a sentence each of those that did not finish."""
+    return [file.read_text() for file in sorted(out.glob(f"*{UNFINISHED}"))]
 
 
 def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
@@ -88,14 +99,16 @@ def rests_on(about: Mapping[str, Any]) -> str:
     return f"profile {about['profile']}; {about['data']}; seeds {seeds}; {about['machine']}; {versions}"
 
 
-def markdown(sections: Sequence[Section], *, beside: Path) -> str:
+def markdown(sections: Sequence[Section], unfinished: Sequence[str] = (), *, beside: Path) -> str:
     """Write the page as Markdown.
 
     Args:
         sections: of `gather`.
+        unfinished: of `missing`.
         beside: the folder of the page, from which it links to the pictures.
     """
     parts = ["# What was found", count(sections) + "."]
+    parts += [f"**Missing:** {sentence}." for sentence in unfinished]
     for section in sections:
         parts += [f"## {section.about['notebook']}", rests_on(section.about).capitalize() + "."]
         parts.append(claims.markdown_table(section.judgements))
@@ -104,9 +117,11 @@ def markdown(sections: Sequence[Section], *, beside: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html(sections: Sequence[Section]) -> str:
+def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
     """Write the page as HTML that stands alone: the pictures are in it."""
-    body = [f"<h1>What was found</h1><p>{escape(count(sections))}.</p>", _overview(sections)]
+    body = [f"<h1>What was found</h1><p>{escape(count(sections))}.</p>"]
+    body += [f"<p><b>Missing:</b> {escape(sentence)}.</p>" for sentence in unfinished]
+    body.append(_overview(sections))
     for section in sections:
         name = section.about["notebook"]
         body.append(f'<h2 id="{name}">{name}</h2><p class="about">{escape(rests_on(section.about))}</p>')

@@ -21,7 +21,7 @@ def summary(found: xr.Dataset) -> Figure:
 
     The first swept parameter that is no seed is the horizontal axis, the others are lines. Where only seeds were
     swept they are the axis, and a band is the interval of their mean. Above each panel: how many runs reproduce
-    the claim, of those in which it could be tested.
+    the claim, of those that decide it.
 
     Args:
         found: the root of `sweep_results.collect`.
@@ -39,8 +39,8 @@ def summary(found: xr.Dataset) -> Figure:
         one = found.sel(claim=claim)
         _panel(one.effect, ax)
         told = [str(verdict) for verdict in one.verdict.values.flat if str(verdict)]
-        tested = [verdict for verdict in told if verdict != "not testable here"]
-        ax.set_title(f"{claim}: reproduced in {tested.count('reproduced')} of {len(tested)} runs", fontsize="medium")
+        decided = [verdict for verdict in told if verdict in ("reproduced", "not reproduced")]
+        ax.set_title(f"{claim}: reproduced in {decided.count('reproduced')} of {len(decided)} runs", fontsize="medium")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
     figure.suptitle(f"{found.attrs.get('notebook', '')}: {found.attrs['finished']} of {found.attrs['runs']} runs")

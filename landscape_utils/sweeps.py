@@ -9,7 +9,6 @@ import json
 import os
 import re
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 from tqdm import tqdm
 
 from landscape_utils import execute, store
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 DONE = "done.json"
-
-_alone = threading.Lock()  # notebooks are told where to write by the environment, which a worker's threads share
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +65,7 @@ def cells_of(path: Path, assignments: Sequence[str], out: Path) -> list[Cell]:
         name, equals, text = assignment.partition("=")
         parts = _parts(text) if equals else [text]
         choices[name] = [execute.parse(path, [f"{name}={part}" if equals else name])[name] for part in parts]
-    code = store.digest({"code": [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]})
+    code = store.digest({"code": [c.source for c in execute.read_notebook(path).cells if c.cell_type == "code"]})
     swept = [name for name, values in choices.items() if len(values) > 1]
     cells = []
     for combination in product(*choices.values()):
@@ -161,7 +157,7 @@ def run(notebook: bytes, name: str, values: Mapping[str, Any]) -> tuple[dict[str
         RuntimeError: a cell failed.
     """
     begun = time.monotonic()
-    with _alone, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # Dask's choice makes small batches slow, see the engine
         path, out = Path(folder, name), Path(folder, "out")
         path.write_bytes(notebook)

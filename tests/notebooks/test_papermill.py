@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -148,23 +147,6 @@ def test_a_failing_cell_ends_with_code_1_and_names_it(tmp_path: Path, notebook_e
     assert result.returncode == 1
     assert "RuntimeError: broken on purpose" in result.stderr
     assert (tmp_path / "out" / "broken.ipynb").exists()
-
-
-def test_of_several_at_once_a_failing_one_stops_the_others(
-    tmp_path: Path, notebook_environment: dict[str, str]
-) -> None:
-    codes = {"slow": "import time; time.sleep(300)", "bad": "raise RuntimeError('broken on purpose')"}
-    for name, code in codes.items():
-        parameters = nbformat.v4.new_code_cell("x = 1  # type: int", metadata={"tags": ["parameters"]})
-        notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    words = ("run", tmp_path / "slow.ipynb", tmp_path / "bad.ipynb", "--at-once", "2", "--out", tmp_path / "out")
-    begun = time.monotonic()
-    result = landscape(*words, environment=notebook_environment)
-    assert result.returncode == 1
-    assert "bad failed in cell 2: RuntimeError: broken on purpose" in result.stderr
-    assert time.monotonic() - begun < 200  # nobody slept to the end
 
 
 @needs_cifar10

@@ -3,6 +3,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from landscape_utils import cli, execute, store
@@ -57,6 +58,64 @@ def test_bad_input_ends_with_one_sentence_and_code_2_and_nothing_written(
     assert said.out == ""
     assert not (tmp_path / "out").exists()
     assert not home.exists()
+
+
+def damaged(path: Path, how: str) -> Path:
+    """Make data of one's own that cannot be read."""
+    arrays = {**small_arrays()._asdict(), "classes": np.array(["a", "b", "c"])}
+    if how == "a folder without train/":
+        path = path.with_suffix("")
+        path.mkdir()
+    elif how == "lacks a key":
+        np.savez(path, **{name: array for name, array in arrays.items() if name != "y_test"})
+    else:
+        np.savez(path, **arrays)
+        content = bytearray(path.read_bytes())
+        content[2000:2010] = bytes(b ^ 1 for b in content[2000:2010])
+        path.write_bytes({"no npz": b"text", "truncated": content[:3000], "flipped bytes": content}[how])
+    return path
+
+
+@pytest.mark.parametrize("how", ["a folder without train/", "lacks a key", "no npz", "truncated", "flipped bytes"])
+@pytest.mark.parametrize(
+    ("command", "notebook", "name"),
+    [("run", "01_cctm", "dataset"), ("sweep", "05_bias_plateau", "simple"), ("app", "01_cctm", "dataset")],
+)
+def test_data_that_cannot_be_read_are_refused_before_a_kernel_starts(
+    how: str,
+    command: str,
+    notebook: str,
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = damaged(tmp_path / "own.npz", how)
+    assert (
+        landscape(command, ROOT / "notebooks" / f"{notebook}.ipynb", "-p", f"{name}={path}", monkeypatch=monkeypatch)
+        == 2
+    )
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("content", "code"), [(b"no archive", 2), (None, 0)])
+def test_a_stored_archive_that_is_damaged_is_refused_at_once(
+    content: bytes | None,
+    code: int,
+    small_npz: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = small_npz.rename(small_npz.with_name("mnist.npz"))
+    if content is not None:
+        stored.write_bytes(content)
+    monkeypatch.setenv("LANDSCAPE_DATA", str(stored.parent))
+    words = ("dataset=mnist", "architectures=mlp", "train_size=60", "test_size=30")
+    given = [word for value in words for word in ("-p", value)]
+    assert landscape("run", "01_cctm", *given, "--dry-run", monkeypatch=monkeypatch) == code
+    assert (f"{stored} is damaged or is no .npz archive" in capsys.readouterr().err) == (code == 2)
 
 
 def test_an_unknown_command_or_option_ends_with_code_2(

@@ -41,7 +41,10 @@ def test_both_pages_hold_all_of_every_claim(out: Path) -> None:
     sections = reports.gather(out, out / "figures")
     pages = {"md": reports.markdown(sections, beside=out), "html": reports.html(sections)}
     for page in pages.values():
-        for text in ("3 claims: 1 reproduced, 1 not reproduced, 1 not testable here", "glyphs10, 60 training images"):
+        for text in (
+            "3 claims: 1 reproduced, 1 not reproduced, 0 undecided, 1 not testable here",
+            "glyphs10, 60 training images",
+        ):
             assert text.lower() in page.lower()
         for text in ("seeds 0, 1", "torch 2.15.0", "13 %", CLAIMS["CI-1"].statement, CLAIMS["CI-2"].source, "why"):
             assert text in page
@@ -80,10 +83,34 @@ def test_the_readmes_part_names_every_claim_and_marks_close_ones(out: Path) -> N
     close = claims.judge("CI-3", criterion="c", measured="88 %", holds=True, clear=False)
     claims.save([close], out / "02_other.claims.json", {**ABOUT, "notebook": "02_other"})
     told = reports.summary(reports.gather(out, out))
-    assert told.startswith("4 claims: 2 reproduced, 1 not reproduced, 1 not testable here.")
+    assert told.startswith("4 claims: 2 reproduced, 1 not reproduced, 0 undecided, 1 not testable here.")
     assert told.count("<details>") == told.count("</details>") == 2
     assert "| 88 % | reproduced, close |" in told
     assert f"| CI-1 {CLAIMS['CI-1'].statement} | 13 % | reproduced |" in told
+
+
+def test_an_undecided_claim_is_counted_and_has_a_colour_of_its_own(out: Path) -> None:
+    few = claims.judge("MG-1", criterion="c", measured="m", holds=False, seeds=2)
+    claims.save([few], out / "06_mftma.claims.json", {**ABOUT, "notebook": "06_mftma"})
+    sections = reports.gather(out, out)
+    assert "1 undecided" in reports.count(sections)
+    assert "**undecided** (too few seeds: 2 of at least 3)" in reports.markdown(sections, beside=out)
+    assert f"--verdict: {reports.COLOURS['undecided']}" in reports.html(sections)
+    assert "| 06_mftma | quick | 0 | 0 | 1 | 0 |" in reports.overview(out)
+    assert "| undecided |" in reports.summary(sections)
+    assert set(reports.COLOURS) == set(get_args(claims.Verdict))
+    assert len(set(reports.COLOURS.values())) == len(reports.COLOURS)
+
+
+def test_what_did_not_finish_is_told_on_both_pages_with_and_without_others(out: Path, tmp_path: Path) -> None:
+    for folder in (out, tmp_path / "empty"):
+        folder.mkdir(exist_ok=True)
+        (folder / "03_other.unfinished").write_text("03_other failed in cell 2: ValueError: <no>")
+        sections, missing = reports.gather(folder, folder), reports.missing(folder)
+        assert "**Missing:** 03_other failed in cell 2: ValueError: <no>." in reports.markdown(
+            sections, missing, beside=folder
+        )
+        assert "03_other failed in cell 2: ValueError: &lt;no&gt;." in reports.html(sections, missing)
 
 
 def test_a_folder_without_claims_is_refused(tmp_path: Path) -> None:
@@ -92,7 +119,7 @@ def test_a_folder_without_claims_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_overview_counts_or_says_that_there_is_nothing(out: Path, home: Path) -> None:
-    assert "| 01_cctm | quick | 1 | 1 | 1 |" in reports.overview(out)
+    assert "| 01_cctm | quick | 1 | 1 | 0 | 1 |" in reports.overview(out)
     assert "landscape run --all" in reports.overview()
 
 

@@ -1,0 +1,157 @@
+"""Tiny notebooks are really run: one that fails, one whose kernel dies, and one that is stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from landscape_utils import execute
+from tests.unit.test_cli import landscape
+
+CODES = {
+    "bad": ["raise RuntimeError('broken\\non purpose')"],
+    "dead": ["1 + 1", "import os\nos._exit(3)"],
+    "killed": ["import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"],
+    "fine": ["import os\nassert os.environ['LANDSCAPE_OUT'].endswith('out')\nassert x == 2"],
+    "slow": ["import subprocess, time\nchild = subprocess.Popen(['sleep', '300'])\ntime.sleep(300)"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, codes in CODES.items():
+        write(tmp_path / f"{name}.ipynb", "x = 1  # type: int", *codes)
+    return tmp_path
+
+
+def write(path: Path, parameters: str, *codes: str) -> Path:
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, codes)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_failing_notebook_is_named_and_the_others_are_finished(
+    at_once: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    out = folder / "out"
+    out.mkdir()
+    for stale in ("bad", "fine"):  # what an earlier run claimed is not this one's
+        (out / f"{stale}.claims.json").write_text("an earlier run's")
+    names = [f"{name}.ipynb" for name in ("bad", "dead", "fine")]
+    words = ("run", *names, "-p", "x=2", "--at-once", at_once, "--out", "out")
+    assert landscape(*words, monkeypatch=monkeypatch) == 1
+    said = capsys.readouterr()
+    assert "bad failed in cell 3: RuntimeError: broken on purpose; see out/bad.ipynb\n" in said.err
+    assert "dead failed in cell 4: DeadKernelError: Kernel died; see out/dead.ipynb\n" in said.err
+    assert said.err.splitlines()[-1].startswith("landscape: 2 of 3 notebooks failed, and have no claims: ")
+    assert "fine: " in said.out
+    for page in ("report.md", "report.html"):
+        text = (out / page).read_text()
+        assert "bad failed in cell 3: RuntimeError: broken on purpose" in text
+        assert "dead failed in cell 4" in text
+        assert "fine failed" not in text
+    assert not list(out.glob("*.claims.json"))
+    assert {path.name for path in out.glob("*.unfinished")} == {"bad.unfinished", "dead.unfinished"}
+    assert "LANDSCAPE_OUT" not in os.environ
+
+
+def test_a_failure_is_told_when_it_happens(folder: Path) -> None:
+    jobs = [(folder / f"{name}.ipynb", {"x": 2}) for name in ("killed", "slow", "fine")]
+    running = execute.execute_all(jobs, at_once=2, out=folder / "out", figures=folder)
+    path, _, problem = next(running)
+    assert (path.stem, problem.split(";")[0]) == ("killed", "killed failed in cell 3: DeadKernelError: Kernel died")
+    assert (folder / "out" / "killed.unfinished").read_text() == problem
+    running.close()  # as an error in what consumes it would
+    assert (folder / "out" / "slow.unfinished").read_text() == "slow did not finish"
+    assert not [p for p in psutil.Process().children(recursive=True) if "ipykernel" in " ".join(p.cmdline())]
+
+
+def test_a_notebook_that_is_mended_is_missing_no_more(folder: Path) -> None:
+    for code, claims in (("raise ValueError", False), ("open('out/one.claims.json', 'w').close()", True)):
+        path = write(folder / "one.ipynb", "x = 1  # type: int", f"import os; os.chdir({str(folder)!r})", code)
+        ((_, _, problem),) = execute.execute_all([(path, {})], at_once=1, out=folder / "out", figures=folder)
+        assert (problem == "", (folder / "out" / "one.claims.json").exists()) == (claims, claims)
+        assert (folder / "out" / "one.unfinished").exists() != claims
+
+
+@pytest.mark.parametrize(("at_once", "whom"), [(1, "the group"), (2, "the command alone")])
+def test_ctrl_c_stops_everything_and_leaves_no_process(at_once: int, whom: str, folder: Path) -> None:
+    again = write(folder / "slow2.ipynb", "x = 1  # type: int", *CODES["slow"])
+    words = ["run", str(folder / "slow.ipynb"), str(again), f"--at-once={at_once}", f"--out={folder / 'out'}"]
+    command = [sys.executable, "-m", "landscape_utils.cli", *words]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running:
+        started = begun = time.monotonic()
+        children: list[psutil.Process] = []
+        while sum(child.name() == "sleep" for child in children) < at_once:
+            assert running.poll() is None
+            assert time.monotonic() - started < 120
+            time.sleep(0.1)
+            children = psutil.Process(running.pid).children(recursive=True)
+        begun = time.monotonic()
+        (os.killpg if whom == "the group" else os.kill)(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert time.monotonic() - begun < 15  # three seconds on an idle machine
+    assert psutil.wait_procs(children, timeout=3)[1] == []
+    assert said.splitlines()[-1].startswith("landscape: stopped; what was finished is kept")
+    assert "Traceback" not in said
+
+
+PARAMETERS = [
+    ("foo = 1  # type: int", "2", 2),
+    ("foo: int = 1", "2", 2),
+    ("foo: None | str = None", "bar", "bar"),
+    ("foo: 'str | None' = None", "bar", "bar"),
+    ("foo = None  # type: None | str", "None", None),
+    ("foo = None  # type: str|None a name (or none)", "bar", "bar"),
+    ("foo = 'ä # type: int'  # type: str some words", "# type: int", "# type: int"),
+    ("foo = [\n    1,  # one\n    2,\n]  # type: list[int]", "3,4", [3, 4]),
+    ("import os\n'''A text.'''\nfoo = -1.5  # type: float", "2", 2.0),
+]
+
+
+@pytest.mark.parametrize(("source", "text", "value"), PARAMETERS)
+def test_parameters_are_read_by_their_types(source: str, text: str, value: object, tmp_path: Path) -> None:
+    path = write(tmp_path / "own.ipynb", source)
+    assert execute.parse(path, [f"foo={text}"]) == {"foo": value}
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("foo = 1", "the parameter `foo = 1` has no literal default and type; write `name = 1  # type: int`"),
+        ("foo = 1  # a number", "has no literal default and type"),
+        ("foo = 1  # type: number", "has no literal default and type"),
+        ("foo = open('x')  # type: str", "has no literal default and type"),
+        ("foo: int", "has no literal default and type"),
+        ("foo = (1", "is no Python"),
+        ("pass", "no cell tagged `parameters`"),
+    ],
+)
+def test_parameters_that_cannot_be_read_are_refused_in_a_sentence(source: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="own") as refused:
+        execute.parse(write(tmp_path / "own.ipynb", source), ["foo=2"])
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["{ not json", "[]", "{}", '"text"', '{"nbformat": 4, "cells": 3}', "\x00\xff"])
+@pytest.mark.parametrize("command", ["run", "sweep", "app"])
+def test_a_file_that_is_no_notebook_is_refused(
+    content: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.ipynb"
+    path.write_bytes(content.encode("latin-1"))
+    assert landscape(command, path, monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert said == f"landscape: {path} is no notebook, or a damaged one; give a Jupyter notebook in its own format\n"
