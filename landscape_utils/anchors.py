@@ -78,39 +78,47 @@ def cone_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
     """Find the point of a cone that is nearest to a target: the a >= 0 of least |T - sum_i a_i S_i|.
 
     Args:
-        rays: S, none of them zero, shape (P, M, D).
+        rays: S, shape (P, M, D).
         present: which of them count, shape (P, M).
         targets: T, shape (P, n, D).
 
     Returns:
         a, shape (P, n, M).
     """
+    tiny = torch.finfo(rays.dtype).tiny
+    norms = torch.linalg.vector_norm(rays, dim=-1, keepdim=True).clamp_min(tiny)
+    lengths = torch.linalg.vector_norm(targets, dim=-1, keepdim=True).clamp_min(tiny)
+    return _unit_weights(rays / norms, present, targets / lengths) * (lengths / norms.mT)
+
+
+def _unit_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
+    """Find the weights for rays and targets of length one, in which no unit can overflow and roundings compare."""
     both = present[:, :, None] & present[:, None]
     matrix = (rays @ rays.mT).masked_fill(~both, 0.0) + torch.diag_embed((~present).to(rays))
     fields = (targets @ rays.mT).masked_fill(~present[:, None], -1.0)
-    scale = matrix.diagonal(dim1=-2, dim2=-1).rsqrt()
-    scaled = matrix * scale[:, :, None] * scale[:, None]
-    sizes = torch.linalg.eigvalsh(scaled)
-    support = _gradient_support(scaled / sizes[:, -1, None, None], fields * scale[:, None] / sizes[:, -1, None, None])
+    sizes = torch.linalg.eigvalsh(matrix)
+    support = _gradient_support(matrix / sizes[:, -1, None, None], fields / sizes[:, -1, None, None])
     rank = (sizes > sizes.shape[-1] * torch.finfo(sizes.dtype).eps * sizes[:, -1:]).sum(-1)
     tolerance = TOLERANCE * torch.finfo(rays.dtype).eps
-    largest = fields.abs().amax(-1, keepdim=True)
+    largest = tolerance * fields.abs().amax(-1, keepdim=True)
     weights = torch.zeros_like(fields)
     unsettled = (fields > 0).any(-1)
-    crowded = torch.zeros_like(unsettled)  # more than H's rank on the support, whose equations tell nothing
+    hard = torch.zeros_like(unsettled)  # more than H's rank on the support, or equations that rounding did not solve
     for _ in range(PIVOTS):
-        crowded |= unsettled & (support.sum(-1) > rank[:, None])
-        unsettled &= ~crowded
+        hard |= unsettled & (support.sum(-1) > rank[:, None])
+        unsettled &= ~hard
         weights[unsettled] = _solve(matrix, fields, support, unsettled)
         slope = (targets - weights @ rays) @ rays.mT
-        small = tolerance * weights.abs().amax(-1, keepdim=True)
-        wrong = torch.where(support, weights < -small, slope > tolerance * largest) | ~weights.isfinite()
+        hard |= unsettled & ~(~support | (slope.abs() <= largest)).all(-1)  # so that NaN counts as unsolved
+        unsettled &= ~hard
+        small = tolerance * weights.abs().amax(-1, keepdim=True).clamp_max(1)
+        wrong = torch.where(support, weights < -small, slope > largest)
         wrong &= unsettled[..., None] & present[:, None]
         unsettled = wrong.any(-1)
         support = support ^ wrong
         if not unsettled.any():
             break
-    _lawson_hanson(rays, present, targets, unsettled | crowded, weights)
+    _lawson_hanson(rays, present, targets, unsettled | hard, weights)
     return weights.clamp_min(0)
 
 
@@ -143,7 +151,7 @@ def _solve(matrix: Tensor, fields: Tensor, support: Tensor, chosen: Tensor) -> T
     while begun < len(order):
         ended = min(len(order), begun + max(1, CHUNK // fields.shape[-1] ** 2))
         part = order[begun:ended]
-        width = int(sizes[part].max())
+        width = max(1, int(sizes[part].max()))  # supports may be empty
         inside = support[cloud[part], vector[part]]
         index = inside.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[:, :width]
         filled = torch.arange(width, device=index.device) < sizes[part, None]
@@ -172,8 +180,9 @@ def _lawson_hanson(rays: Tensor, present: Tensor, targets: Tensor, chosen: Tenso
     """Solve the chosen problems one by one, with SciPy, in place."""
     for cloud in chosen.any(-1).nonzero()[:, 0].tolist():
         which = chosen[cloud].nonzero()[:, 0]
-        cone = rays[cloud, present[cloud]].T.cpu().numpy()
-        found = [nnls(cone, target, maxiter=100 * cone.shape[1])[0] for target in targets[cloud, which].cpu().numpy()]
+        cone = rays[cloud, present[cloud]].T.double().cpu().numpy()
+        goals = targets[cloud, which].double().cpu().numpy()
+        found = [nnls(cone, target, maxiter=100 * cone.shape[1])[0] for target in goals]
         rows = weights.new_zeros(len(which), weights.shape[-1])
         rows[:, present[cloud]] = torch.from_numpy(np.stack(found)).to(rows)
         weights[cloud, which] = rows
