@@ -150,9 +150,10 @@ class Engine:
             trial = best_batch(
                 self._timed, CANDIDATES.get(self.device.type, CANDIDATES["cpu"]), points * len(self._targets)
             )
-            if not trial.whole:
-                return trial.size
-            known = {"batch": trial.size}
+            size, whole = trial
+            if not whole:
+                return size
+            known = {"batch": size}
             shelf.put_json("batch", known)
         return int(known["batch"])
 

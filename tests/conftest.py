@@ -60,7 +60,7 @@ def small_npz(tmp_path: Path) -> Path:
 def _untimed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the first batch size: in an empty cache, timing all of them costs more than what is tested."""
     if request.path.stem != "test_engine":
-        monkeypatch.setattr("landscape_utils.engine.best_batch", lambda timed, sizes: sizes[0])
+        monkeypatch.setattr("landscape_utils.engine.best_batch", lambda timed, sizes, passes: (sizes[0], False))
 
 
 @pytest.fixture(autouse=True)

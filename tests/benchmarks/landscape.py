@@ -21,7 +21,8 @@ from torch import nn
 
 from landscape_utils import evaluate, space
 from landscape_utils.data import Labelled, load_dataset
-from landscape_utils.engine import Engine, resident
+from landscape_utils.engine import Engine
+from landscape_utils.pairs import resident
 from landscape_utils.models import build_model
 
 ROUNDS, SPAN = 3, 0.5

@@ -250,7 +250,7 @@ def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
         (lambda m, x, d: evaluate.curve(m, x, d[:-1], [0]), "direction has shape"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0], bn="reset"), "unknown bn 'reset'"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0], precision="fp8"), "unknown precision 'fp8'"),
-        (lambda m, x, d: evaluate.curve(m, x, d, [0], classes=("a",)), "1 class names for a model of 3 classes"),
+        (lambda m, x, d: evaluate.curve(m, x, d, [0], classes=("a",)), "1 names for 3; give one name each"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0], normalization="filter"), "unknown option 'normalization'"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, span=0), "increasing ranges"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, points=0), "one point at least"),

@@ -31,7 +31,7 @@ class Prepared:
         self.model = model.double()
         self.origin = space.gaussian_direction(model, seed=9)
         self.directions = [space.gaussian_direction(model, seed=s) for s in range(directions)]
-        self.tree = shadow(model)
+        self.tree, self.whole = shadow(model), shadow(model)
         self.vectors = [pack(v, self.tree) for v in (self.origin, *self.directions)]
         self.weights = self.vectors[0].clone()
         install(self.tree, self.weights)
@@ -48,7 +48,7 @@ class Prepared:
 
     def place(self, first: FirstLayer, coordinates: list[float], part: slice) -> None:
         at = self.origin + sum(c * d for c, d in zip(coordinates, self.directions, strict=True))
-        self.weights.copy_(pack(at, self.tree))
+        self.weights.copy_(pack(at, self.whole))
         first.coordinates, first.part = coordinates, part
 
 

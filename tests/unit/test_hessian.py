@@ -176,7 +176,7 @@ def test_the_callers_model_is_as_before(name: str, fail: bool, monkeypatch: pyte
     grads = [None if p.grad is None else (p.grad, p.grad.clone()) for p in model.parameters()]
     modes = [m.training for m in model.modules()]
     if fail:
-        monkeypatch.setattr(HessianOperator, "_loss", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(HessianOperator, "_slope", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             quiet(model, data, 2)
     else:

@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from landscape_utils.data import Dataset
-from landscape_utils.inference import confusion_counts, confusion_rates, evaluating, outcomes
+from landscape_utils.inference import confusion_counts, confusion_rates, outcomes
 
 
 def network() -> nn.Module:
@@ -47,13 +47,6 @@ def test_the_model_is_left_as_it_was_found(small: Dataset) -> None:
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_modes_come_back_after_an_interrupt() -> None:
-    model = network()
-    with pytest.raises(KeyboardInterrupt), evaluating(model):
-        raise KeyboardInterrupt
-    assert all(m.training for m in model.modules())
-
-
 def test_no_examples_give_nan(small: Dataset) -> None:
     result = outcomes(network(), (small.test.inputs[:0], small.test.targets[:0]))
     assert result.accuracy != result.accuracy
@@ -74,6 +67,6 @@ def test_an_output_that_is_no_classifiers_is_refused(small: Dataset) -> None:
 def test_counts_and_rates() -> None:
     counts = confusion_counts(torch.tensor([0, 0, 2]), torch.tensor([0, 1, 2]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
-    rates = confusion_rates(counts)
+    rates = confusion_rates(counts, targets)
     assert rates[0].tolist() == [0.5, 0.5, 0]
     assert bool(rates[1].isnan().all())

@@ -18,14 +18,14 @@ WHOLE = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.f
 
 
 class Dicts(Dataset):
-    def __init__(self, x: Tensor, y: Tensor, **names: str) -> None:
-        self.x, self.y, self.names, self.classes = x, y, names, ["a", "b", "c"]
+    def __init__(self, x: Tensor, y: Tensor, named: str = "labels") -> None:
+        self.x, self.y, self.named, self.classes = x, y, named, ["a", "b", "c"]
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        return {self.names.get("x", "pixel_values"): self.x[i], self.names.get("y", "labels"): self.y[i], "row": i}
+        return {"pixel_values": self.x[i], self.named: self.y[i], "row": i}
 
 
 class Once(IterableDataset):
@@ -96,7 +96,7 @@ class Pairless:
         (DataLoader(TensorDataset(x)), "no inputs and targets"),
         (DataLoader([((a, a), 1) for a in x]), "inputs are a list"),
         (DataLoader(TensorDataset(x, y), batch_size=64, drop_last=True), "no batch"),
-        (DataLoader(Dicts(x, y, y="meaning")), "which are inputs, and which targets, is unclear"),
+        (DataLoader(Dicts(x, y, "meaning")), "which are inputs, and which targets, is unclear"),
         ({"input_ids": x, "attention_mask": x, "labels": y}, "is unclear"),
         ([(x, y), (x, y)], "shape"),
         (Pairless(), "a Pairless; give"),
