@@ -118,7 +118,7 @@ def _is_batch(data: object) -> bool:
     if isinstance(data, Labelled):
         return True
     parts = list(data.values()) if isinstance(data, Mapping) else data
-    return isinstance(parts, tuple | list) and bool(parts) and all(isinstance(p, Tensor | np.ndarray) for p in parts)
+    return isinstance(parts, tuple | list) and bool(parts) and isinstance(parts[0], Tensor | np.ndarray)
 
 
 def _pair(batch: Any) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ def _named(batch: Mapping[str, Any]) -> tuple[Any, Any]:
     inputs = others if len(others) == 1 else [key for key in others if getattr(batch[key], "ndim", 1) > 1]
     if len(targets) != 1 or len(inputs) != 1:
         raise ValueError(
-            f"a batch has the parts {', '.join(map(str, batch))}; which are inputs and targets is unclear; {TAKEN}"
+            f"a batch has the parts {', '.join(map(str, batch))}; which are inputs, and which targets, is unclear; {TAKEN}"
         )
     return batch[inputs[0]], batch[targets[0]]
 

@@ -27,7 +27,7 @@ def check_parameters(model: nn.Module) -> None:
         ValueError: there are none, one has no values yet (lazy, or on the meta device), or they are of several types,
             or complex or whole numbers.
     """
-    check_values(model)
+    _check_some(model)
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise ValueError("the model is traced, and its weights cannot be moved; give the module it was made of")
     types = {p.dtype: name for name, p in model.named_parameters()}
@@ -38,10 +38,14 @@ def check_parameters(model: nn.Module) -> None:
         )
 
 
-def check_values(model: nn.Module) -> None:
-    """Refuse a model without parameters, or with one that has no values yet (ValueError)."""
+def _check_some(model: nn.Module) -> None:
     if next(model.parameters(), None) is None:
         raise ValueError("the model has no parameters, so there is nothing to move")
+    check_values(model)
+
+
+def check_values(model: nn.Module) -> None:
+    """Refuse parameters that have no values yet (ValueError)."""
     for name, p in model.named_parameters():
         if isinstance(p, UninitializedParameter):
             raise ValueError(f"{name} has no shape yet; run the model once on an example first")
@@ -55,7 +59,7 @@ def flatten(model: nn.Module) -> Tensor:
     Raises:
         ValueError: there are none, or one has no values yet.
     """
-    check_values(model)
+    _check_some(model)
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
 

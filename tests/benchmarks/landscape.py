@@ -22,8 +22,8 @@ from torch import nn
 from landscape_utils import evaluate, space
 from landscape_utils.data import Labelled, load_dataset
 from landscape_utils.engine import Engine
-from landscape_utils.pairs import resident
 from landscape_utils.models import build_model
+from landscape_utils.pairs import resident
 
 ROUNDS, SPAN = 3, 0.5
 POINTS = {"resnet8": 7, "mlp": 19}  # along each direction

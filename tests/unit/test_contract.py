@@ -239,5 +239,3 @@ def test_model_and_data_are_left_bit_for_bit_as_they_were(kind: str, call: str) 
         assert SENTENCES[call, kind] in str(sentence)
     assert (photograph(model), photograph(data)) == before
     assert torch.equal(torch.get_rng_state(), random)
-
-

@@ -65,8 +65,36 @@ def test_an_output_that_is_no_classifiers_is_refused(small: Dataset) -> None:
 
 
 def test_counts_and_rates() -> None:
-    counts = confusion_counts(torch.tensor([0, 0, 2]), torch.tensor([0, 1, 2]), 3)
+    targets = torch.tensor([0, 0, 2])
+    counts = confusion_counts(targets, torch.tensor([0, 1, 2]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     rates = confusion_rates(counts, targets)
     assert rates[0].tolist() == [0.5, 0.5, 0]
     assert bool(rates[1].isnan().all())
+
+
+@pytest.mark.parametrize(
+    ("logits", "predicted"),
+    [
+        ([0.0, 2.0, 1.0], 1),
+        ([torch.nan, 2.0, 1.0], -1),
+        ([0.0, torch.inf, 1.0], -1),
+        ([-torch.inf, 2.0, 1.0], 1),  # a class that is ruled out
+        ([-torch.inf] * 3, -1),
+    ],
+)
+def test_where_there_is_no_softmax_nothing_was_predicted(logits: list[float], predicted: int) -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = nn.Parameter(torch.tensor([[3.0, 0.0, 0.0], logits]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rows[x]
+
+    result = outcomes(Table(), (torch.tensor([0, 1, 0]), torch.tensor([0, 1, 1])))
+    assert result.predicted.tolist() == [0, predicted, 0]
+    assert result.losses.isnan().tolist() == [False, predicted < 0, False]
+    counts = confusion_counts(result.targets, result.predicted, 3)
+    assert int(counts.sum()) == 3 - (predicted < 0)
+    assert float(confusion_rates(counts, result.targets)[1].sum()) == (0.5 if predicted < 0 else 1.0)

@@ -187,9 +187,9 @@ def test_a_result_is_computed_once_and_again_when_anything_changes(monkeypatch) 
     del kept[1]
     predictions = rewinding._Rewinder.predictions
 
-    def counting(self: object, inputs: Tensor, **how: bool) -> xr.DataArray:
+    def counting(self: object, **how: bool) -> xr.DataArray:
         computed.append(1)
-        return predictions(self, inputs, **how)
+        return predictions(self, **how)
 
     monkeypatch.setattr(rewinding._Rewinder, "predictions", counting)
     first = rewinding.rewound_predictions(model, kept, x, progress=False)
