@@ -75,6 +75,8 @@ def _first_linear(tree: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | No
     try:
         with _needing_gradients(tree), torch.enable_grad():
             tree(inputs)
+    except RuntimeError:  # a forward that writes into what it moves by
+        return None
     finally:
         for handle in handles:
             handle.remove()

@@ -143,7 +143,8 @@ def _named(batch: Mapping[str, Any]) -> tuple[Any, Any]:
     inputs = others if len(others) == 1 else [key for key in others if getattr(batch[key], "ndim", 1) > 1]
     if len(targets) != 1 or len(inputs) != 1:
         raise ValueError(
-            f"a batch has the parts {', '.join(map(str, batch))}; which are inputs, and which targets, is unclear; {TAKEN}"
+            f"a batch has the parts {', '.join(map(str, batch))}; which are inputs, and which targets, is unclear; "
+            f"{TAKEN}"
         )
     return batch[inputs[0]], batch[targets[0]]
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -183,7 +184,7 @@ CALLS: dict[str, Callable[[nn.Module, tuple[Tensor, Tensor]], object]] = {
     "surface": lambda m, data: lu.surface(m, data, lu.flatten(m), lu.gaussian_direction(m), points=2, **QUIET),
     "curve, statistics updated": lambda m, data: lu.curve(m, data, lu.flatten(m), [0.0], bn="update", **QUIET),
     "interpolate": lambda m, data: lu.interpolate(m, state(m), state(m, 0.9), data, [0.0, 0.5, 1.0], **QUIET),
-    "hessian_eigenpairs": lambda m, data: lu.hessian_eigenpairs(m, data, k=1, tol=0.5, max_products=4, **QUIET),
+    "hessian_eigenpairs": lambda m, data: lu.hessian_eigenpairs(m, data, k=1, tol=0.9, max_products=40, **QUIET),
     "hessian_trace": lambda m, data: lu.hessian_trace(m, data, probes=2, progress=False),
     "slope_and_curvature": lambda m, data: lu.slope_and_curvature(m, data, lu.flatten(m), [0.1], progress=False),
     "mine_peak": lambda m, data: lu.mine_peak(m, data, epochs=1, lr=1e-3, progress=False),
@@ -198,7 +199,6 @@ CALLS: dict[str, Callable[[nn.Module, tuple[Tensor, Tensor]], object]] = {
 SENTENCES = {
     ("gradient_split", "parametrised"): "has no weight of its own",
     ("gradient_split", "tied"): "has no weight of its own",
-    ("rewound_accuracies", "lock, generator, kept graph"): "",
 }
 
 
@@ -207,7 +207,7 @@ def photograph(value: Any, seen: set[int] | None = None) -> Any:
     seen = set() if seen is None else seen
     if isinstance(value, Tensor):
         version = None if value.is_inference() else value._version
-        flags = (value.requires_grad, value.grad is None, value.dtype, value.stride(), version)
+        flags = (value.requires_grad, value.is_leaf and value.grad is None, value.dtype, value.stride(), version)
         return id(value), flags, value.detach().contiguous().view(-1).view(torch.uint8).tolist()
     if isinstance(value, str | int | float | bool | None):
         return value
@@ -225,6 +225,7 @@ def photograph(value: Any, seen: set[int] | None = None) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # torch's, of reentrant checkpoints
 def test_model_and_data_are_left_bit_for_bit_as_they_were(kind: str, call: str) -> None:
     build, draw = KINDS[kind]
     torch.manual_seed(0)
@@ -232,10 +233,8 @@ def test_model_and_data_are_left_bit_for_bit_as_they_were(kind: str, call: str) 
     if kind == "lock, generator, kept graph":
         model(data[0])
     random, before = torch.get_rng_state(), (photograph(model), photograph(data))
-    try:
+    refused = pytest.raises(ValueError, match=SENTENCES[call, kind]) if (call, kind) in SENTENCES else nullcontext()
+    with refused:
         CALLS[call](model, data)
-    except ValueError as sentence:
-        assert (call, kind) in SENTENCES, sentence
-        assert SENTENCES[call, kind] in str(sentence)
     assert (photograph(model), photograph(data)) == before
     assert torch.equal(torch.get_rng_state(), random)
