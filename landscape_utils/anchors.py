@@ -88,7 +88,8 @@ def cone_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
     tiny = torch.finfo(rays.dtype).tiny
     norms = torch.linalg.vector_norm(rays, dim=-1, keepdim=True).clamp_min(tiny)
     lengths = torch.linalg.vector_norm(targets, dim=-1, keepdim=True).clamp_min(tiny)
-    return _unit_weights(rays / norms, present, targets / lengths) * (lengths / norms.mT)
+    weights: Tensor = _unit_weights(rays / norms, present, targets / lengths) * (lengths / norms.mT)
+    return weights
 
 
 def _unit_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from landscape_utils.errors import distinct
+
 Clouds = Sequence[ArrayLike | Tensor] | Mapping[str, ArrayLike | Tensor]
 
 VANISHING = 16  # roundings of its points' size below which a centre counts as zero
@@ -27,18 +29,19 @@ class Reduced(NamedTuple):
     axes: Tensor | None
 
 
-def checked_clouds(manifolds: Clouds) -> tuple[list[str], list[Tensor]]:
-    """Give names and clouds as tensors of shape (points, features).
+def checked_clouds(manifolds: Clouds, dtype: torch.dtype = torch.float64) -> tuple[list[str], list[Tensor]]:
+    """Return names and clouds as tensors of shape (points, features), in the type in which is computed.
 
     Raises:
         ValueError: fewer than two clouds, shapes that do not fit, or values that are not finite.
     """
     items = manifolds.items() if isinstance(manifolds, Mapping) else enumerate(manifolds)
-    names, clouds = [], []
-    for name, cloud in items:
-        tensor = torch.as_tensor(cloud)
-        names.append(str(name))
-        clouds.append(tensor if tensor.is_floating_point() else tensor.double())
+    given = {name: torch.as_tensor(cloud).detach() for name, cloud in items}
+    names = list(distinct(given, "the manifolds"))
+    for name, cloud in given.items():
+        if cloud.is_complex():
+            raise ValueError(f"manifold {name} is {cloud.dtype}; it must be real numbers")
+    clouds = [cloud.to(dtype) for cloud in given.values()]
     if len(clouds) < 2:
         raise ValueError(f"there is {len(clouds)} manifold; at least 2 are needed")
     for name, cloud in zip(names, clouds, strict=True):

@@ -108,9 +108,9 @@ def mftma(
         raise ValueError(f"convention is {convention!r}; it must be 'theory' or 'reference'")
     if n_t < 1:
         raise ValueError(f"n_t is {n_t}; it must be at least 1")
-    names, clouds = checked_clouds(manifolds)
+    names, clouds = checked_clouds(manifolds, dtype)
     given = None if t_vectors is None else _checked_vectors(t_vectors, names, clouds)
-    centres = torch.stack([cloud.to(dtype).mean(0) for cloud in clouds])
+    centres = torch.stack([cloud.mean(0) for cloud in clouds])
     counts = [len(cloud) for cloud in clouds]
     middle = torch.tensor(counts).to(centres) @ centres / sum(counts)
     refuse_vanishing(names, clouds, centres, middle, "the mean of all points")
@@ -121,7 +121,7 @@ def mftma(
     about = centres - middle
     norms = torch.linalg.vector_norm(about - (about @ structure.basis) @ structure.basis.T, dim=1)
     reduced = [
-        reduce_cloud(cloud.to(dtype) - centre, structure.basis, norm, invariant=given is None)
+        reduce_cloud(cloud - centre, structure.basis, norm, invariant=given is None)
         for cloud, centre, norm in zip(clouds, centres, norms, strict=True)
     ]
     vectors = _drawn_vectors(reduced, n_t, seed) if given is None else given
