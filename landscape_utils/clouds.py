@@ -61,7 +61,8 @@ def refuse_vanishing(names: list[str], clouds: list[Tensor], centres: Tensor, or
     """
     for name, cloud, distance in zip(names, clouds, torch.linalg.vector_norm(centres - origin, dim=1), strict=True):
         size = float(torch.linalg.vector_norm(cloud)) / len(cloud) ** 0.5
-        if float(distance) <= VANISHING * torch.finfo(cloud.dtype).eps * size:
+        single = torch.equal(cloud.float().to(cloud), cloud)  # numbers that were rounded there before they came
+        if float(distance) <= VANISHING * torch.finfo(torch.float32 if single else cloud.dtype).eps * size:
             raise ValueError(
                 f"the centre of manifold {name} vanishes: it lies at {where}, so that nothing sets a scale"
             )

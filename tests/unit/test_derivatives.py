@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -56,12 +57,14 @@ def test_a_part_without_a_second_derivative_is_named() -> None:
 def test_a_wrong_second_derivative_is_refused() -> None:
     class Lopsided(torch.autograd.Function):
         @staticmethod
-        def forward(context: object, w: Tensor) -> Tensor:
+        def forward(context: Any, w: Tensor) -> Tensor:
+            context.save_for_backward(w)
             return w * w.sum()
 
         @staticmethod
-        def backward(context: object, gradient: Tensor) -> Tensor:
-            return gradient * 3  # of something else
+        def backward(context: Any, gradient: Tensor) -> Tensor:
+            (w,) = context.saved_tensors
+            return gradient * w.detach().sum() + (gradient * w).sum()  # right, but half of its derivative is missing
 
     class Wrong(nn.Module):
         def __init__(self) -> None:
