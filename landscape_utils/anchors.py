@@ -85,9 +85,8 @@ def cone_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
     Returns:
         a, shape (P, n, M).
     """
-    tiny = torch.finfo(rays.dtype).tiny
-    norms = torch.linalg.vector_norm(rays, dim=-1, keepdim=True).clamp_min(tiny)
-    lengths = torch.linalg.vector_norm(targets, dim=-1, keepdim=True).clamp_min(tiny)
+    norms, lengths = (torch.linalg.vector_norm(t, dim=-1, keepdim=True) for t in (rays, targets))
+    norms, lengths = norms.masked_fill(norms == 0, 1.0), lengths.masked_fill(lengths == 0, 1.0)
     weights: Tensor = _unit_weights(rays / norms, present, targets / lengths) * (lengths / norms.mT)
     return weights
 
