@@ -13,16 +13,15 @@ from landscape_utils.data import Dataset
 from landscape_utils.models import build_model
 from landscape_utils.recipes import RunSpec
 from landscape_utils.state import memory_format
-from landscape_utils.training import default_device, is_trained
+from landscape_utils.training import default_device
 
 
 class Cost(NamedTuple):
-    """What a run would take: `seconds`, peak memory and disk in bytes, and whether it is done already."""
+    """What a run would take: `seconds`, peak memory and disk in bytes."""
 
     seconds: float
     memory: int
     disk: int
-    done: bool
 
 
 def estimate(spec: RunSpec, data: Dataset) -> Cost:
@@ -47,7 +46,6 @@ def estimate(spec: RunSpec, data: Dataset) -> Cost:
         seconds=recipe.epochs * (steps * step + evaluation),
         memory=images + (3 + slots) * weights + activations,
         disk=(3 + len(set(spec.kept_epochs()))) * weights,
-        done=is_trained(spec, data),
     )
 
 

@@ -212,17 +212,6 @@ def angles(first: Tensor, second: Tensor) -> Tensor:
     return found
 
 
-def random_angle(dimension: int) -> tuple[float, float]:
-    """Give mean and standard deviation, in degrees, of the angle between random directions: 90 and 180 / (pi sqrt(d)).
-
-    Raises:
-        ValueError: a dimension below 1.
-    """
-    if dimension < 1:
-        raise ValueError(f"dimension is {dimension}; it must be at least 1")
-    return 90.0, float(np.rad2deg(1 / np.sqrt(dimension)))
-
-
 def _axis(lambdas: ArrayLike) -> NDArray[np.float64]:
     axis = np.asarray(lambdas, dtype=float)
     if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all():

@@ -1,4 +1,4 @@
-"""Traces of a model's Hessian and of its square, by random probes, with their errors."""
+"""Traces of a model's Hessian, and of an operator's square, by random probes, with their errors."""
 
 from __future__ import annotations
 
@@ -67,23 +67,6 @@ def hessian_trace(
     """
     operator = HessianOperator(model, data, parameters=parameters)
     return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[0]
-
-
-def hessian_square_trace(
-    model: nn.Module,
-    data: Pairs,
-    *,
-    probes: int = 30,
-    parameters: Parameters = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> Estimate:
-    """Estimate the trace of the squared Hessian, the sum of squared eigenvalues: the mean of |H v|^2 over random signs.
-
-    Arguments, result and errors are those of `hessian_trace`, with the same products for the same seed.
-    """
-    operator = HessianOperator(model, data, parameters=parameters)
-    return trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)[1]
 
 
 def trace_estimates(

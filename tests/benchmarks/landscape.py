@@ -2,7 +2,8 @@
 
 Same model, same 2,000 images, same grid along filter-normalised directions; rounds alternate, so that what else
 the machine does falls on all alike, and medians are printed. This engine's share includes its preparation, per-class
-losses, recalls and mistake rate; the others give the mean loss alone.
+losses, recalls and mistake rate; the others give the mean loss alone. "set up anew" looks for its batch size as well,
+which is otherwise remembered.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import torch.nn.functional as F
 from loss_landscapes.metrics import Loss
 from torch import nn
 
-from landscape_utils import evaluate, space
+from landscape_utils import evaluate, space, store
 from landscape_utils.data import Labelled, load_dataset
 from landscape_utils.engine import Engine
 from landscape_utils.models import build_model
 from landscape_utils.pairs import resident
 
 ROUNDS, SPAN = 3, 0.5
-POINTS = {"resnet8": 7, "mlp": 19}  # along each direction
+POINTS = {"resnet8": 7, "mlp": 9}  # along each direction
 BATCHES = (50, 100, 200, 500, 2000)
 
 
@@ -46,6 +47,10 @@ class Contest:
     def engine(self) -> None:
         how = {"span": SPAN, "points": self.points, "cache": False, "progress": False}
         evaluate.surface(self.model, self.data, self.d1, self.d2, **how)
+
+    def set_up_anew(self) -> None:
+        store.clear("batch-sizes")
+        self.engine()
 
     def loss_landscapes(self) -> None:
         metric = Loss(nn.CrossEntropyLoss(), *self.data)
@@ -105,6 +110,7 @@ def compare(name: str, data: Labelled) -> None:
     batch = contest.tuned_best()
     ways = {
         "this engine": contest.engine,
+        "set up anew": contest.set_up_anew,
         "loss-landscapes": contest.loss_landscapes,
         "plain loop": contest.plain,
         f"hand-tuned ({batch})": lambda: contest.tuned(batch),
