@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Examples
 
 from landscape_utils.data import Dataset, Labelled
+from landscape_utils.errors import distinct
 
 Pairs = Labelled | tuple[Any, Any] | Mapping[str, Any] | DataLoader[Any] | Examples[Any] | Sequence[Any]
 
@@ -36,7 +37,7 @@ def resident(model: nn.Module, data: Pairs) -> Labelled:
     x, y = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (inputs, targets))
     if not len(y):
         raise ValueError("the data hold 0 inputs and 0 targets; give one target an input, and at least one")
-    return Labelled(suited(x, model), y.to(device_of(model)), class_names(data))
+    return Labelled(suited(x, model), suited(y, model), class_names(data))
 
 
 def batches(data: Pairs, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -88,19 +89,23 @@ def _fitting(inputs: Tensor, size: int) -> int:
 
 
 def class_names(data: Pairs) -> tuple[str, ...] | None:
-    """Read the names of the classes off the data, or off the dataset that a loader or subset goes through."""
+    """Read the names of the classes off the data, or off the dataset that a loader or subset goes through.
+
+    Raises:
+        ValueError: two are alike.
+    """
     while not hasattr(data, "classes") and hasattr(data, "dataset"):
         data = data.dataset
     names = getattr(data, "classes", None)
-    return tuple(map(str, names)) if isinstance(names, Sequence) and not isinstance(names, str) else None
+    return distinct(names, "the classes") if isinstance(names, Sequence) and not isinstance(names, str) else None
 
 
-def suited(inputs: Tensor, model: nn.Module) -> Tensor:
-    """Put inputs on the model's device, and real ones into its floating type if it has a single one."""
+def suited(tensor: Tensor, model: nn.Module) -> Tensor:
+    """Put data on the model's device, and real numbers into its floating type if it has a single one."""
     types = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    dtype = types.pop() if len(types) == 1 and inputs.is_floating_point() else inputs.dtype
-    moved = inputs.to(device_of(model), dtype, non_blocking=True)
-    with torch.inference_mode(False):  # an inference tensor's gradient cannot be taken
+    dtype = types.pop() if len(types) == 1 and tensor.is_floating_point() else tensor.dtype
+    moved = tensor.to(device_of(model), dtype, non_blocking=True)
+    with torch.inference_mode(False):  # what an inference tensor takes part in cannot be differentiated
         return moved.clone() if moved.is_inference() else moved
 
 

@@ -6,9 +6,11 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -238,3 +240,66 @@ def test_model_and_data_are_left_bit_for_bit_as_they_were(kind: str, call: str) 
         CALLS[call](model, data)
     assert (photograph(model), photograph(data)) == before
     assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_inference_mode_around_a_call_changes_nothing(call: str) -> None:
+    torch.manual_seed(0)
+    model, data = Small(), (rows(), torch.arange(EXAMPLES) % 3)
+    wanted = CALLS[call](model, data)
+    with torch.inference_mode():
+        born_inside = tuple(t.clone() for t in data)
+        found = [CALLS[call](model, data), CALLS[call](model, born_inside)]
+    for one in found:
+        torch.testing.assert_close(numbers(one), numbers(wanted), equal_nan=True)
+
+
+def numbers(result: Any) -> list[Tensor]:
+    """Gather all numbers of a result, whatever holds them."""
+    if isinstance(result, Tensor):
+        return [result.clone().double()]
+    if isinstance(result, xr.DataArray | np.ndarray):
+        values = np.asarray(result)
+        return [torch.as_tensor(values).double()] if values.dtype.kind in "fiub" else []
+    parts = result.values() if isinstance(result, dict | xr.Dataset) else getattr(result, "__dict__", {}).values()
+    return [number for part in (result if isinstance(result, tuple) else parts) for number in numbers(part)]
+
+
+@pytest.mark.parametrize(
+    "call", sorted(CALLS.keys() - {"interpolate", "rewound_accuracies"})
+)  # which need its state, too
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: Small().to("meta"), r"a\.weight has no values yet"),
+        (lambda: nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 3)), r"0\.weight has no shape yet"),
+    ],
+)
+def test_parameters_without_values_get_a_sentence(build: Callable[[], nn.Module], sentence: str, call: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        CALLS[call](build(), (rows(), torch.arange(EXAMPLES) % 3))
+
+
+def broken(model: nn.Module, value: float) -> Tensor:
+    return torch.where(torch.arange(len(lu.flatten(model))) % 3 == 0, value, 1.0)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("kind", ["plain", "view after convolution", "checkpoint"])
+def test_a_coefficient_of_zero_towards_what_diverged_leaves_no_trace(kind: str, value: float) -> None:
+    build, draw = KINDS[kind]
+    model, data = build().eval(), (draw(), torch.arange(EXAMPLES) % 3)
+    wrong, fine = broken(model, value), lu.gaussian_direction(model)
+    with torch.no_grad():
+        loss = float(nn.functional.cross_entropy(model(data[0]), data[1]))
+    line = lu.curve(model, data, wrong, [-1.0, 0.0, 1.0], **QUIET)
+    assert line.loss.values[1] == pytest.approx(loss, rel=1e-5)
+    assert np.isnan(line.loss.values[[0, 2]]).all()
+    plane = lu.surface(model, data, fine, wrong, points=3, **QUIET)
+    assert np.isfinite(plane.loss.values).tolist() == [[False, True, False]] * 3
+    end = dict(model.state_dict())
+    end |= {name: torch.full_like(p, value) for name, p in model.named_parameters()}
+    way = lu.interpolate(model, model.state_dict(), end, data, [0.0, 0.5, 1.0], bn="keep", **QUIET)
+    assert np.isfinite(way.loss.values).tolist() == [True, False, False]
+    found = lu.slope_and_curvature(model, data, torch.zeros_like(wrong), [0.0], progress=False)
+    assert float(found.loss[0]) == pytest.approx(loss, rel=1e-5)

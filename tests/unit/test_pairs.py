@@ -114,6 +114,9 @@ def test_names_come_from_the_dataset_that_a_loader_or_subset_goes_through() -> N
     assert pairs.class_names(data) == ("a", "b", "c")
     assert lu.cctm(MODEL, data)["true"].values.tolist() == ["a", "b", "c"]
     assert pairs.class_names((x, y)) is None
+    data.dataset.dataset.classes = ["a", "b", "a"]
+    with pytest.raises(ValueError, match="two are called 'a'"):
+        lu.class_manifolds(MODEL, data)
 
 
 def test_tokens_keep_their_type_and_inference_tensors_become_ordinary() -> None:
