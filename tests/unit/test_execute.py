@@ -101,7 +101,7 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(at_once: int, whom: str, 
         (os.killpg if whom == "the group" else os.kill)(running.pid, signal.SIGINT)
         _, said = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert time.monotonic() - begun < 15  # three seconds on an idle machine
+    assert time.monotonic() - begun < 30  # three seconds on an idle machine
     assert psutil.wait_procs(children, timeout=3)[1] == []
     assert said.splitlines()[-1].startswith("landscape: stopped; what was finished is kept")
     assert "Traceback" not in said
