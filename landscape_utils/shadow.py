@@ -69,7 +69,8 @@ def _copied(value: Any, seen: dict[int, Any]) -> Any:
 
 def _copy(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, nn.Module):
-        return _module(unwrapped(value), seen)
+        inner = unwrapped(value)
+        return _module(value, seen) if inner is value else _copied(inner, seen)
     if isinstance(value, Tensor):
         return _tensor(value)
     if isinstance(value, partial):
@@ -79,8 +80,10 @@ def _copy(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, tuple | frozenset):
         parts = [_copied(part, seen) for part in value]
         return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
-    if isinstance(value, Iterator) or hasattr(value, "__del__") or hasattr(value, "__deepcopy__"):
+    if isinstance(value, Iterator) or hasattr(value, "__del__"):
         return value  # to go through it, or to let two go of one thing, would reach the caller
+    if hasattr(value, "__deepcopy__"):
+        return copy.deepcopy(value, seen)
     twin = copy.copy(value)
     if twin is value:  # a number, a text, a function, a class
         return value

@@ -39,16 +39,18 @@ class WritesItsInput(Small):
 
 
 class Counts(Small):
-    """Counts its calls in a buffer, a plain tensor, a number, a list and an object."""
+    """Counts its calls in a buffer, a plain tensor, an array, a number, a list and an object."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
-        self.plain, self.number, self.each, self.notes = torch.zeros(1), 0, [], SimpleNamespace(calls=0)
+        self.plain, self.array, self.number, self.each = torch.zeros(1), np.zeros(1), 0, []
+        self.notes = SimpleNamespace(calls=0)
 
     def between(self, h: Tensor) -> Tensor:
         self.calls += 1
         self.plain += 1
+        self.array += 1
         self.number += 1
         self.each.append(h.mean())
         self.notes.calls += 1
@@ -210,9 +212,11 @@ def photograph(value: Any, seen: set[int] | None = None) -> Any:
     if isinstance(value, Tensor):
         version = None if value.is_inference() else value._version
         flags = (value.requires_grad, value.is_leaf and value.grad is None, value.dtype, value.stride(), version)
-        return id(value), flags, value.detach().contiguous().view(-1).view(torch.uint8).tolist()
+        return id(value), flags, value.detach().numpy().tobytes()
     if isinstance(value, str | int | float | bool | None):
         return value
+    if isinstance(value, np.ndarray):
+        return id(value), value.tobytes()
     if id(value) in seen:
         return id(value)
     seen.add(id(value))

@@ -1,4 +1,3 @@
-
 import matplotlib.pyplot as plt
 import pytest
 import xarray as xr

@@ -165,6 +165,22 @@ def test_layers_without_statistics_get_none() -> None:
     assert tree[0].momentum == 0.1
 
 
+def test_what_a_module_holds_twice_stays_one_also_through_wrappers() -> None:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(3, 3)
+            self.one, self.other = nn.DataParallel(self.body), nn.DataParallel(self.body)
+            self.bound, self.pair = self.body.forward, (self.body, {"in": [self.body]})
+
+    model = Holder()
+    tree = shadow.shadow(model)
+    assert tree.body is not model.body
+    assert all(held is tree.body for held in (tree.one, tree.other, tree.pair[0], tree.pair[1]["in"][0]))
+    assert tree.bound.__self__ is tree.body
+    assert len(list(tree.parameters())) == len(list(model.parameters())) == 2
+
+
 def test_a_probe_leaves_the_model_alone(model: nn.Module, x: Tensor) -> None:
     F.cross_entropy(model(x), torch.arange(7) % 3).backward()
     before = snapshot(model)
