@@ -17,6 +17,14 @@ def test_seeds_alone_and_two_parameters_can_be_drawn_and_nothing_cannot(tmp_path
         sweep_plots.summary(both.isel(claim=[1]))
 
 
+def test_runs_that_are_undecided_do_not_count(tmp_path: Path) -> None:
+    found = sweep_results.collect([finished(tmp_path, w, s) for w in (1, 2) for s in (0, 1, 2)]).to_dataset()
+    for left, verdict in ((5, "undecided"), (4, "not testable here")):
+        found["verdict"].loc[{"width": 1, "seed": left - 4, "claim": "CI-1"}] = verdict
+        (ax,) = sweep_plots.summary(found).axes
+        assert ax.get_title() == f"CI-1: reproduced in 3 of {left} runs"
+
+
 def test_the_picture_has_every_claims_interval_over_seeds(tmp_path: Path) -> None:
     cells = [finished(tmp_path, w, s) for w in (1, 2) for s in (0, 1, 2)]
     figure = sweep_plots.summary(sweep_results.collect(cells).to_dataset())

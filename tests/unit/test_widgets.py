@@ -49,6 +49,15 @@ def test_pictures_leave_no_figure_behind(panel: widgets.Panel) -> None:
     assert plt.get_fignums() == []
 
 
+def test_a_panel_that_moves_or_fails_prints_nothing(panel: widgets.Panel, capfd: pytest.CaptureFixture[str]) -> None:
+    for control, value in (("threshold", 0.1), ("model", "two"), ("true", "class0"), ("true", "class1")):
+        panel.controls[control].value = value
+    panel._draw = lambda **_: 1 / 0
+    panel.refresh()
+    assert isinstance(panel.error, ZeroDivisionError)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_sliders_wait_until_they_are_let_go(panel: widgets.Panel) -> None:
     assert panel.controls["threshold"].continuous_update is False
 
