@@ -85,22 +85,22 @@ def cone_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
     Returns:
         a, shape (P, n, M).
     """
-    norms, lengths = (torch.linalg.vector_norm(t, dim=-1, keepdim=True) for t in (rays, targets))
-    norms, lengths = norms.masked_fill(norms == 0, 1.0), lengths.masked_fill(lengths == 0, 1.0)
-    weights: Tensor = _unit_weights(rays / norms, present, targets / lengths) * (lengths / norms.mT)
-    return weights
+    tiny = torch.finfo(rays.dtype).tiny
+    norms, lengths = (torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(tiny) for x in (rays, targets))
+    return _unit_weights(rays / norms, present, targets / lengths).mul_(lengths).div_(norms.mT)
 
 
 def _unit_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
-    """Find the weights for rays and targets of length one, in which no unit can overflow and roundings compare."""
+    """Find the weights for rays and targets of length one, so that nothing overflows."""
     both = present[:, :, None] & present[:, None]
     matrix = (rays @ rays.mT).masked_fill(~both, 0.0) + torch.diag_embed((~present).to(rays))
     fields = (targets @ rays.mT).masked_fill(~present[:, None], -1.0)
     sizes = torch.linalg.eigvalsh(matrix)
-    support = _gradient_support(matrix / sizes[:, -1, None, None], fields / sizes[:, -1, None, None])
+    top = sizes[:, -1, None, None].clamp_min(1)  # below one only where every ray is zero
+    support = _gradient_support(matrix / top, fields / top)
     rank = (sizes > sizes.shape[-1] * torch.finfo(sizes.dtype).eps * sizes[:, -1:]).sum(-1)
     tolerance = TOLERANCE * torch.finfo(rays.dtype).eps
-    largest = tolerance * fields.abs().amax(-1, keepdim=True)
+    allowed = tolerance * fields.abs().amax(-1, keepdim=True)
     weights = torch.zeros_like(fields)
     unsettled = (fields > 0).any(-1)
     hard = torch.zeros_like(unsettled)  # more than H's rank on the support, or equations that rounding did not solve
@@ -109,10 +109,10 @@ def _unit_weights(rays: Tensor, present: Tensor, targets: Tensor) -> Tensor:
         unsettled &= ~hard
         weights[unsettled] = _solve(matrix, fields, support, unsettled)
         slope = (targets - weights @ rays) @ rays.mT
-        hard |= unsettled & ~(~support | (slope.abs() <= largest)).all(-1)  # so that NaN counts as unsolved
+        hard |= unsettled & ~(~support | (slope.abs() <= allowed)).all(-1)  # so that NaN counts as unsolved
         unsettled &= ~hard
         small = tolerance * weights.abs().amax(-1, keepdim=True).clamp_max(1)
-        wrong = torch.where(support, weights < -small, slope > largest)
+        wrong = torch.where(support, weights < -small, slope > allowed)
         wrong &= unsettled[..., None] & present[:, None]
         unsettled = wrong.any(-1)
         support = support ^ wrong
@@ -181,7 +181,9 @@ def _lawson_hanson(rays: Tensor, present: Tensor, targets: Tensor, chosen: Tenso
     for cloud in chosen.any(-1).nonzero()[:, 0].tolist():
         which = chosen[cloud].nonzero()[:, 0]
         cone = rays[cloud, present[cloud]].T.double().cpu().numpy()
-        goals = targets[cloud, which].double().cpu().numpy()
+        left, sizes, _ = np.linalg.svd(cone, full_matrices=False)
+        spanned = left[:, sizes > np.finfo(float).eps * max(cone.shape) * sizes[0]].T  # more rows mislead nnls
+        cone, goals = spanned @ cone, targets[cloud, which].double().cpu().numpy() @ spanned.T
         found = [nnls(cone, target, maxiter=100 * cone.shape[1])[0] for target in goals]
         rows = weights.new_zeros(len(which), weights.shape[-1])
         rows[:, present[cloud]] = torch.from_numpy(np.stack(found)).to(rows)

@@ -79,8 +79,8 @@ def empirical_capacity(
     """
     if dichotomies < 10:
         raise ValueError(f"dichotomies is {dichotomies}; an interval needs at least 10")
-    _, clouds = checked_clouds(manifolds)
-    points = _reduced(torch.cat([cloud.double().cpu() for cloud in clouds]).numpy())
+    _, clouds, _ = checked_clouds(manifolds)
+    points = _reduced(torch.cat([cloud.cpu() for cloud in clouds]).numpy())
     owners = np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds])
     random = np.random.default_rng(seed)
     guess = max(1, len(clouds) // 2)

@@ -134,7 +134,7 @@ def _cost(points: Array, products: Array, columns: Array) -> tuple[float, Array]
     basis, triangle = np.linalg.qr(columns)
     inside = points @ basis
     left = products - inside @ inside.T
-    norms = np.sqrt(np.maximum(np.diag(left), np.finfo(np.float64).tiny))
+    norms = np.sqrt(np.maximum(np.diag(left), KEPT**2 * np.diag(products)))  # what is less is rounding, even negative
     cosines = left / norms / norms[:, None]
     squares = np.square(cosines)
     pull = cosines @ (inside / norms[:, None]) - squares.sum(0)[:, None] * inside / norms[:, None]

@@ -14,6 +14,7 @@ from landscape_utils.errors import distinct
 Clouds = Sequence[ArrayLike | Tensor] | Mapping[str, ArrayLike | Tensor]
 
 VANISHING = 16  # roundings of its points' size below which a centre counts as zero
+SINGLE = torch.finfo(torch.float32).eps
 
 
 class Reduced(NamedTuple):
@@ -29,19 +30,20 @@ class Reduced(NamedTuple):
     axes: Tensor | None
 
 
-def checked_clouds(manifolds: Clouds, dtype: torch.dtype = torch.float64) -> tuple[list[str], list[Tensor]]:
-    """Return names and clouds as tensors of shape (points, features), in the type in which is computed.
+def checked_clouds(manifolds: Clouds, dtype: torch.dtype = torch.float64) -> tuple[list[str], list[Tensor], float]:
+    """Give names, clouds as tensors of shape (points, features) in the working type, and the rounding of their values.
 
     Raises:
-        ValueError: fewer than two clouds, shapes that do not fit, or values that are not finite.
+        ValueError: fewer than two clouds, two of one name, shapes that do not fit, complex values or ones that are not
+            finite.
     """
-    items = manifolds.items() if isinstance(manifolds, Mapping) else enumerate(manifolds)
-    given = {name: torch.as_tensor(cloud).detach() for name, cloud in items}
-    names = list(distinct(given, "the manifolds"))
-    for name, cloud in given.items():
+    items = manifolds if isinstance(manifolds, Mapping) else dict(enumerate(manifolds))
+    names = list(distinct(items, "the manifolds"))
+    given = [torch.as_tensor(cloud) for cloud in items.values()]
+    for name, cloud in zip(names, given, strict=True):
         if cloud.is_complex():
-            raise ValueError(f"manifold {name} is {cloud.dtype}; it must be real numbers")
-    clouds = [cloud.to(dtype) for cloud in given.values()]
+            raise ValueError(f"manifold {name} is complex; give real numbers, such as its real and imaginary parts")
+    clouds = [cloud.detach().to(dtype) for cloud in given]
     if len(clouds) < 2:
         raise ValueError(f"there is {len(clouds)} manifold; at least 2 are needed")
     for name, cloud in zip(names, clouds, strict=True):
@@ -50,19 +52,22 @@ def checked_clouds(manifolds: Clouds, dtype: torch.dtype = torch.float64) -> tup
             raise ValueError(f"manifold {name} must have shape (points, features), and has {shapes}")
         if not bool(cloud.isfinite().all()):
             raise ValueError(f"manifold {name} holds values that are not finite")
-    return names, clouds
+    # Half numbers count as single ones: their roundings average out, and by them no centre could be told from zero.
+    rounded = [min(torch.finfo(one.dtype).eps, SINGLE) for one in given if one.is_floating_point()]
+    return names, clouds, max([*rounded, torch.finfo(dtype).eps])
 
 
-def refuse_vanishing(names: list[str], clouds: list[Tensor], centres: Tensor, origin: Tensor, where: str) -> None:
-    """Refuse a manifold whose centre is an origin, up to rounding.
+def refuse_vanishing(
+    names: list[str], clouds: list[Tensor], centres: Tensor, rounding: float, origin: Tensor, where: str
+) -> None:
+    """Refuse a manifold whose centre is an origin, up to the relative rounding of its values.
 
     Raises:
         ValueError: that names the manifold.
     """
     for name, cloud, distance in zip(names, clouds, torch.linalg.vector_norm(centres - origin, dim=1), strict=True):
         size = float(torch.linalg.vector_norm(cloud)) / len(cloud) ** 0.5
-        single = torch.equal(cloud.float().to(cloud), cloud)  # numbers that were rounded there before they came
-        if float(distance) <= VANISHING * torch.finfo(torch.float32 if single else cloud.dtype).eps * size:
+        if float(distance) <= VANISHING * rounding * size:
             raise ValueError(
                 f"the centre of manifold {name} vanishes: it lies at {where}, so that nothing sets a scale"
             )

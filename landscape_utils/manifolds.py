@@ -101,20 +101,20 @@ def mftma(
         convention, features, dtype, violation (by how much the worst constraint is missed; rounding, if all is well).
 
     Raises:
-        ValueError: fewer than two clouds, shapes that do not fit, values that are not finite, a centre that vanishes
-            (named), an unknown convention, or a rank that the centres do not allow.
+        ValueError: fewer than two clouds, two of one name, shapes that do not fit, values that are complex or not
+            finite, a centre that vanishes (named), an unknown convention, or a rank that the centres do not allow.
     """
     if convention not in ("theory", "reference"):
         raise ValueError(f"convention is {convention!r}; it must be 'theory' or 'reference'")
     if n_t < 1:
         raise ValueError(f"n_t is {n_t}; it must be at least 1")
-    names, clouds = checked_clouds(manifolds, dtype)
+    names, clouds, rounding = checked_clouds(manifolds, dtype)
     given = None if t_vectors is None else _checked_vectors(t_vectors, names, clouds)
     centres = torch.stack([cloud.mean(0) for cloud in clouds])
     counts = [len(cloud) for cloud in clouds]
     middle = torch.tensor(counts).to(centres) @ centres / sum(counts)
-    refuse_vanishing(names, clouds, centres, middle, "the mean of all points")
-    refuse_vanishing(names, clouds, centres, centres.mean(0), "the mean of all centres")
+    refuse_vanishing(names, clouds, centres, rounding, middle, "the mean of all points")
+    refuse_vanishing(names, clouds, centres, rounding, centres.mean(0), "the mean of all centres")
 
     with one_thread():
         structure = centre_structure(centres, rank)
@@ -159,7 +159,7 @@ def _checked_vectors(given: Sequence[ArrayLike | Tensor], names: list[str], clou
                 f"t_vectors of manifold {name} have shape {tuple(array.shape)}; it must be ({rows}, n_t), "
                 f"min(features, points) + 1 rows, with the same n_t >= 1 for all"
             )
-    return [array.T.to(cloud.device) for array, cloud in zip(vectors, clouds, strict=True)]
+    return [array.T.detach().to(cloud) for array, cloud in zip(vectors, clouds, strict=True)]
 
 
 def _batches(reduced: Sequence[Reduced], vectors: Sequence[Tensor]) -> Iterator[Batch]:

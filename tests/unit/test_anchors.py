@@ -140,6 +140,72 @@ def test_any_cone(rays: int, dims: int, copies: int, decay: float, seed: int) ->
     np.testing.assert_allclose(weights @ drawn, want, atol=1e-9)
 
 
+def test_a_support_that_runs_empty() -> None:
+    """The only positive field is zero in single precision, in which the support is guessed."""
+    rays, present = torch.eye(2, dtype=torch.float64)[None, :1], torch.ones(1, 1, dtype=torch.bool)
+    target = torch.tensor([[[1e-60, 1.0]]], dtype=torch.float64)
+    np.testing.assert_allclose(anchors.cone_weights(rays, present, target), [[[1e-60]]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("guess", ["empty", "full", "random"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_guess_of_the_support_ends_at_the_same_point(
+    kind: str, guess: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vertices = cloud(kind)
+    t = vectors(vertices, 25)
+    want = solve(vertices, t)
+    random = torch.Generator().manual_seed(2)
+    share = {"empty": 0.0, "full": 1.0, "random": 0.5}[guess]
+    monkeypatch.setattr(
+        anchors, "_gradient_support", lambda matrix, fields: torch.rand(fields.shape, generator=random) < share
+    )
+    torch.testing.assert_close(solve(vertices, t).points, want.points, atol=1e-6, rtol=0)
+
+
+def test_equations_that_cannot_be_factored_go_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    vertices = cloud("random")
+    t = vectors(vertices, 25)
+    want = solve(vertices, t)
+    monkeypatch.setattr(anchors, "_positive_solve", lambda block, right, filled: torch.full_like(right, torch.nan))
+    torch.testing.assert_close(solve(vertices, t).points, want.points)
+
+
+@st.composite
+def cones(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Draw rays, shape (M, D), and five targets, with copies, dead features and rays that cancel, in any unit."""
+    count, dims = draw(st.integers(1, 15)), draw(st.integers(1, 15))
+    random = torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    rays = torch.randn(count, dims, generator=random, dtype=torch.float64)
+    rays[:, : draw(st.integers(0, dims))] *= draw(st.sampled_from([0.0, 1.0]))
+    rays = {
+        "as they are": lambda: rays,
+        "copies": lambda: rays.repeat(3, 1),
+        "one ray": lambda: rays[:1].repeat(count, 1),
+        "cancel": lambda: torch.cat([rays, -rays]),
+        "cancel in other units": lambda: torch.cat([rays, -7 * rays]),
+        "far": lambda: torch.cat([rays, 1e6 * rays[:1] + 1]),
+        "units": lambda: rays * 10 ** (16 * torch.rand(count, 1, generator=random, dtype=torch.float64) - 8),
+    }[draw(st.sampled_from(["as they are", "copies", "one ray", "cancel", "cancel in other units", "far", "units"]))]()
+    targets = torch.randn(5, dims, generator=random, dtype=torch.float64)
+    return rays * 10.0 ** draw(st.integers(-8, 8)), targets * 10.0 ** draw(st.integers(-8, 8))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(both=cones(), padding=st.integers(0, 4))
+def test_any_rays_in_any_unit(both: tuple[Tensor, Tensor], padding: int) -> None:
+    rays, targets = both
+    padded = torch.cat([rays, torch.full((padding, rays.shape[1]), 3.0, dtype=torch.float64)])
+    present = torch.arange(len(padded))[None] < len(rays)
+    weights = anchors.cone_weights(padded[None], present, targets[None])[0]
+    assert float(weights.min()) >= 0
+    assert not weights[:, len(rays) :].any()
+    size = targets.norm(dim=1, keepdim=True)
+    units = torch.nn.functional.normalize(rays, eps=1e-300).numpy()
+    want = np.stack([units.T @ nnls(units.T, target, maxiter=9999)[0] for target in (targets / size).numpy()])
+    np.testing.assert_allclose((weights[:, : len(rays)] @ rays) / size, want, atol=1e-8)
+
+
 def test_single_precision_gives_four_digits() -> None:
     vertices = cloud("random")
     t = vectors(vertices, 30)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import quad
 from scipy.optimize import linprog
 from scipy.stats import norm
@@ -64,6 +65,13 @@ def test_gaussian_clouds_have_the_capacity_that_mftma_predicts() -> None:
     clouds = list(rng.normal(size=(30, 1, 150)) + rng.normal(size=(30, 6, 6)) @ axes)
     measured = empirical_capacity(clouds, dichotomies=150, progress=False)
     assert float(mftma(clouds, n_t=500).capacity) == pytest.approx(measured.capacity, rel=0.05)
+
+
+def test_half_numbers_that_require_gradients_are_measured() -> None:
+    points = torch.randn(12, 1, 24, generator=torch.Generator().manual_seed(0)).half()
+    found = empirical_capacity(list(points.clone().requires_grad_()), dichotomies=20, progress=False)
+    want = empirical_capacity(list(points.double()), dichotomies=20, progress=False)
+    np.testing.assert_array_equal(found.critical, want.critical)
 
 
 def test_too_few_features_are_refused() -> None:

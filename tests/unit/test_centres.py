@@ -101,3 +101,12 @@ def test_no_structure_takes_a_whole_centre_away() -> None:
     centred = points - points.mean(0)
     rest = centred - centred @ found.basis @ found.basis.T
     assert float((rest.norm(dim=1) / centred.norm(dim=1)).min()) > centres.KEPT
+
+
+def test_a_centre_far_from_the_others_is_no_overflow() -> None:
+    """Along its own direction nothing of it is left, and rounding makes the square of that zero or negative."""
+    for seed in range(30):
+        points = draw(4, 4, seed=seed)
+        points[0] += 10.0 ** (seed % 6)
+        found = centres.centre_structure(points)
+        assert np.isfinite(found.left[int(found.basis.shape[1])])

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from torch import nn
 
 from landscape_utils import manifolds
 from landscape_utils.centres import centre_structure
+from landscape_utils.data import Labelled
+from landscape_utils.features import class_manifolds
 from landscape_utils.manifolds import mftma
 from tests.unit.test_anchors import slow_anchor
 
@@ -222,6 +228,8 @@ def test_a_centre_that_vanishes_is_named(dtype: type) -> None:
         ({"manifolds": [np.ones((3, 4))]}, "there is 1 manifold; at least 2 are needed"),
         ({"manifolds": [np.ones((3, 4)), np.ones((3, 5))]}, r"manifold 1 must have shape .* \(3, 5\); the first"),
         ({"manifolds": [np.ones((3, 4)), np.full((3, 4), np.nan)]}, "manifold 1 holds values that are not finite"),
+        ({"manifolds": [np.ones((3, 4)), np.ones((3, 4)) + 0j]}, "manifold 1 is complex; give real numbers"),
+        ({"manifolds": {1: np.ones((3, 4)), "1": np.eye(3, 4)}}, "the manifolds: two are called '1'"),
         ({"convention": "other"}, "convention is 'other'; it must be 'theory' or 'reference'"),
         ({"n_t": 0}, "n_t is 0; it must be at least 1"),
         ({"rank": 4}, "rank is 4; these 5 centres allow 0 to 3"),
@@ -232,3 +240,68 @@ def test_a_centre_that_vanishes_is_named(dtype: type) -> None:
 def test_wrong_input_is_refused(change: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         mftma(**{"manifolds": clouds("random"), **change})
+
+
+ODD = ["random", "copies", "one example", "dead units", "cancel", "one point", "far", "unequal"]
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(ODD),
+    points=st.integers(1, 12),
+    features=st.integers(4, 25),
+    unit=st.floats(-8, 8),
+    seed=st.integers(0, 99),
+)
+def test_odd_clouds_have_a_capacity_that_no_unit_changes(
+    kind: str, points: int, features: int, unit: float, seed: int
+) -> None:
+    drawn = clouds("random", 4, points, features, seed)
+    first = drawn[0]
+    drawn[0] = {
+        "copies": lambda: first.repeat(3, 0),
+        "one example": lambda: first[:1].repeat(points, 0),
+        "cancel": lambda: first.mean(0) + np.concatenate([first - first.mean(0), first.mean(0) - first]),
+        "one point": lambda: first[:1],
+        "far": lambda: first + 1e3,
+        "unequal": lambda: first[: (points + 1) // 2],
+    }.get(kind, lambda: first)()
+    if kind == "dead units":
+        drawn = [np.hstack([np.zeros((len(cloud), 5)), cloud, np.zeros((len(cloud), 5))]) for cloud in drawn]
+    found = mftma(drawn, n_t=20)
+    assert 0 < float(found.capacity) < np.inf
+    assert (found.manifold_capacity > 0).all()
+    assert found.attrs["violation"] < 1e-6
+    other = mftma([10**unit * cloud for cloud in drawn], n_t=20)
+    steady = ["capacity", "centre_correlation", "rank", "manifold_capacity"]
+    same(found[steady], other[steady], rtol=1e-5)
+    np.testing.assert_allclose(found.manifold_radius, other.manifold_radius, rtol=1e-5, atol=1e-12)
+    extended = found.manifold_radius > 1e-9  # copies have a radius, and with it a dimension, of rounding alone
+    np.testing.assert_allclose(found.manifold_dimension[extended], other.manifold_dimension[extended], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_layer_of_a_trained_network_has_a_capacity(seed: int) -> None:
+    digits = load_digits()
+    inputs, targets = torch.from_numpy(digits.data).float() / 16, torch.from_numpy(digits.target)
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(64, 150), nn.ReLU(), nn.Linear(150, 30), nn.ReLU(), nn.Linear(30, 10))
+    steps = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(60):
+        steps.zero_grad()
+        nn.functional.cross_entropy(model(inputs), targets).backward()
+        steps.step()
+    layers = class_manifolds(model, Labelled(inputs, targets), points=20)
+    found = {name: mftma(clouds, n_t=50, seed=seed) for name, clouds in layers.items()}
+    assert len(found) == 4
+    assert all(geo.attrs["violation"] < 1e-6 for geo in found.values())
+    assert found["pixels"].capacity < found["4"].capacity < np.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_short_numbers_are_taken_as_the_numbers_that_they_are(dtype: torch.dtype) -> None:
+    """With norms beyond what half precision holds, and centres closer than its rounding of them."""
+    for scale, shift in ((300.0, 0.0), (0.02, 5.0)):
+        short = [torch.from_numpy(scale * cloud + shift).to(dtype) for cloud in clouds("random", features=1000)]
+        want = mftma([cloud.double() for cloud in short], n_t=20)
+        same(mftma([cloud.clone().requires_grad_() for cloud in short], n_t=20), want, rtol=1e-12)
