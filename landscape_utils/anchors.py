@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor
 
@@ -184,7 +185,17 @@ def _lawson_hanson(rays: Tensor, present: Tensor, targets: Tensor, chosen: Tenso
         left, sizes, _ = np.linalg.svd(cone, full_matrices=False)
         spanned = left[:, sizes > np.finfo(float).eps * max(cone.shape) * sizes[0]].T  # more rows mislead nnls
         cone, goals = spanned @ cone, targets[cloud, which].double().cpu().numpy() @ spanned.T
-        found = [nnls(cone, target, maxiter=100 * cone.shape[1])[0] for target in goals]
+        found = [_nearest(cone, target) for target in goals]
         rows = weights.new_zeros(len(which), weights.shape[-1])
         rows[:, present[cloud]] = torch.from_numpy(np.stack(found)).to(rows)
         weights[cloud, which] = rows
+
+
+def _nearest(cone: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Find a >= 0 of least |T - S a|; with a ridge, which keeps rays apart, where SciPy's method does not end."""
+    steps = 100 * cone.shape[1]
+    try:
+        return np.asarray(nnls(cone, target, maxiter=steps)[0])
+    except RuntimeError:
+        ridge = np.vstack([cone, 1e-8 * np.eye(cone.shape[1])])
+        return np.asarray(nnls(ridge, np.pad(target, (0, cone.shape[1])), maxiter=steps)[0])
