@@ -65,7 +65,7 @@ def kept(notebook: Path) -> set[tuple[int, int]]:
     return {(point["x"], point["seed"]) for point in points}
 
 
-def until(condition: Callable[[], object], seconds: float = 120) -> None:
+def until(condition: Callable[[], object], seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

@@ -153,9 +153,20 @@ def test_a_failing_cell_ends_with_code_1_and_names_it(tmp_path: Path, notebook_e
 def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
     tmp_path: Path, notebook_environment: dict[str, str]
 ) -> None:
-    """The suite's main job on real images, at its smallest: one seed, one network beside the quickest."""
+    """The suite's main job on real images, at its smallest: one seed, one network."""
     environment = {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
-    words = ("run", "01_cctm", "-p", "dataset=cifar10", "-p", "architectures=resnet8,vgg11", "--out", tmp_path)
+    words = (
+        "run",
+        "01_cctm",
+        "-p",
+        "dataset=cifar10",
+        "-p",
+        "architectures=resnet8",
+        "-p",
+        "seeds=0",
+        "--out",
+        tmp_path,
+    )
     result = landscape(*words, environment=environment)
     assert result.returncode == 0, result.stderr
     with xr.open_dataset(tmp_path / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
