@@ -11,8 +11,8 @@ import torch
 ROOT = Path(__file__).parents[2]
 wide = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() != "AVX512",
-    reason="the outputs are those of a processor with AVX-512: without it the quick profile takes an hour, and networks "
-    "of the same seed may end in other solutions",
+    reason="the outputs are those of a processor with AVX-512: without it the quick profile takes an hour, and "
+    "networks of the same seed may end in other solutions",
 )
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -52,6 +52,7 @@ BREAKS = {
 }
 
 
+@wide
 @pytest.mark.parametrize("harm", BREAKS)
 def test_nbval_fails_on_a_cell_broken_on_purpose(
     harm: str, tmp_path: Path, notebook_environment: dict[str, str]
