@@ -205,28 +205,39 @@ class HessianOperator:
         yield from ((self._slope(point, x, y), False) for x, y in self._batches())
 
     def _slope(self, point: Named, x: Tensor, y: Tensor) -> _Slope:
+        """Differentiate the summed cross entropy of a batch once."""
+        return self._slope_of(point, x, lambda logits: F.cross_entropy(logits, y, reduction="sum"))
+
+    def _slope_of(self, point: Named, x: Tensor, loss: Callable[[Tensor], Tensor]) -> _Slope:
         own = [nn.Parameter(p) for p in point.values()]
         place(self._tree, dict(zip(point, own, strict=True)))
-        loss = F.cross_entropy(self._tree(x), y, reduction="sum")
-        return _Slope(own, loss.detach(), gradients(loss, own, again=True))
+        value = loss(self._tree(x))
+        return _Slope(own, value.detach(), gradients(value, own, again=True))
 
     def _check_symmetry(self) -> None:
-        """Refuse second derivatives that are wrong, on a few examples: u.Hv and v.Hu, with u = Hv, differ then."""
-        drawn = torch.randn(self.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        few = self.inputs[:PROBED], self.targets[:PROBED]
-        first = self._product(drawn.to(self.origin), *few)
-        second = self._product(first, *few)
-        one, other = float(first.double() @ first.double()), float(drawn.to(first.device) @ second.double())
+        """Refuse second derivatives that are wrong, on a few examples: u.Hv and v.Hu, with u = Hv, differ then.
+
+        H is here that of the logits' squared distance from random ones: it sees every second derivative that the cross
+        entropy's sees, and does not drown in rounding where the examples are learned and the cross entropy is flat.
+        """
+        drawing = torch.Generator().manual_seed(0)
+        vector = torch.randn(self.size, generator=drawing, dtype=torch.float64)
+        away = torch.randn(self.logits.shape, generator=drawing, dtype=torch.float64).to(self.origin)
+        first = self._squared_product(vector.to(self.origin), away)
+        second = self._squared_product(first, away)
+        one, other = float(first.double() @ first.double()), float(vector.to(first.device) @ second.double())
         if abs(one - other) > SYMMETRIC * max(abs(one), abs(other)):
             raise ValueError(
                 f"the Hessian is not symmetric (u.Hv is {one:.6g}, v.Hu is {other:.6g}): a part of the model has a "
                 "wrong second derivative, as weight norm has in torch 2.15; leave that part out"
             )
 
-    def _product(self, vector: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Multiply with the Hessian of a few examples' summed loss."""
+    def _squared_product(self, vector: Tensor, away: Tensor) -> Tensor:
+        """Multiply with the Hessian of half the squared distance of a few examples' logits from given ones."""
         with differentiating(twice=True):
-            slope = self._slope(self._layout, x, y)
+            slope = self._slope_of(
+                self._layout, self.inputs[:PROBED], lambda logits: (logits - away).square().sum() / 2
+            )
             return _flat(gradients(_along(slope.gradient, self._shaped(vector)), slope.own))
 
     def _shaped(self, vector: Tensor) -> Named:
