@@ -1,12 +1,13 @@
 """Names and types of what the package offers; each is imported when it is first used."""
 
 from .capacity import ball_capacity, empirical_capacity
+from .class_gradient import class_gradients
 from .curves import name_curve, stationary_points
 from .dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from .data import Dataset, Labelled, load_dataset
 from .directions import Directions
 from .double_descent import train_width
-from .ego import class_gradients, ego_surface
+from .ego import ego_surface
 from .evaluate import curve, refine, surface
 from .features import activations, class_manifolds
 from .flatness import flat_area

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import space
 from landscape_utils.data import Labelled
-from landscape_utils.directions import Directions
+from landscape_utils.directions import Around, Directions
 from landscape_utils.mining import cosines
 from landscape_utils.runs import Run
 from landscape_utils.second_order import angles
@@ -22,7 +22,6 @@ from landscape_utils.walks import TOWARDS, Line, NDArrayF, Walk, draw
 
 GAMMAS = (0.1, 0.5, 0.9)
 
-Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model
 BASE = Walk()
 ELSEWHERE = (  # the other conditions, around the final model
     Walk("layer"),

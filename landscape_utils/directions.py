@@ -24,7 +24,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from landscape_utils import space
-from landscape_utils.ego import mean_gradient
+from landscape_utils.class_gradient import mean_gradient
 from landscape_utils.errors import unknown
 from landscape_utils.hessian import hessian_eigenpairs
 from landscape_utils.mining import mine_peak, mine_vvv
@@ -192,3 +192,6 @@ class Directions(Mapping[str, Tensor]):
             **settings,
         )
         return mined.direction
+
+
+Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model

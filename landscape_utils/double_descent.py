@@ -7,7 +7,7 @@ move at once. A seed's network is the registry's `mlp`, initialised as `train` d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,8 +18,8 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import points, store
-from landscape_utils.bars import BAR
+from landscape_utils import store
+from landscape_utils.bars import BAR, Tick
 from landscape_utils.data import Labelled
 from landscape_utils.labels import redraw
 from landscape_utils.models import build_model
@@ -28,14 +28,12 @@ from landscape_utils.state import epoch_seed
 from landscape_utils.training import default_device
 
 EVERY = 10  # steps between two looks: a wide network is at its best for a few dozen steps only
-FORMAT = 1  # raise it when the same settings train differently: what is kept is then not reused
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam
 MEASURED = ("train_accuracy", "test_accuracy", "test_loss")
 
 Moment = Literal["best", "final"]
 MOMENTS: tuple[Moment, ...] = ("best", "final")
 Pair = Labelled | tuple[Tensor, Tensor]
-Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +95,10 @@ def train_width(
     if min(width, steps, len(seeds)) < 1:
         raise ValueError(f"{len(seeds)} seeds of width {width} for {steps} steps; there must be one of each at least")
     task = _task(train, test)
-    settings = {"format": FORMAT, "epsilon": epsilon, "steps": steps, "lr": lr}
+    settings = {"format": store.FORMAT, "epsilon": epsilon, "steps": steps, "lr": lr}
     # A fresh network stands for the width, and for how torch initialises.
     tensors = [task.train, task.targets, task.test, task.test_targets]
-    named = points.fingerprint(fresh(0, width, task.shape), tensors, {k: f"{v}" for k, v in settings.items()})
+    named = store.fingerprint(fresh(0, width, task.shape), tensors, {k: f"{v}" for k, v in settings.items()})
     which = store.shelf("widths", named)
     with store.locked(which):
         kept = {seed: found for seed in seeds if (found := which.get_tensors(f"seed-{seed}")) is not None}

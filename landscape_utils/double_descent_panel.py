@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.double_descent import MOMENTS, Tick
+from landscape_utils.bars import Tick
+from landscape_utils.double_descent import MOMENTS
 from landscape_utils.double_descent_plots import MOMENT_COLOURS, TIMES, width_axis
 from landscape_utils.double_descent_study import LABELS, Family, courses, measure
 from landscape_utils.plots import COLOURS, to_png

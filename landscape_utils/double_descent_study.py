@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR
+from landscape_utils.bars import BAR, Tick
 from landscape_utils.data import Dataset, Labelled
-from landscape_utils.double_descent import MEASURED, MOMENTS, Moment, Tick, Trained, looks, train_width
+from landscape_utils.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
 from landscape_utils.features import class_manifolds
 from landscape_utils.layers import main_layers
 from landscape_utils.manifolds import mftma

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from landscape_utils.bars import Tick
 from landscape_utils.ego import refine_ego
 from landscape_utils.ego_study import Moved, Pair
+from landscape_utils.flatness import FLAT
 from landscape_utils.plots import to_png
 from landscape_utils.surface_plots import named, surface_3d, surface_map
 from landscape_utils.widgets import Panel
@@ -19,8 +21,6 @@ from landscape_utils.widgets import Panel
 COARSEST = 3  # points along a direction of the first grid that is shown
 SIGMA_STEPS = 8  # a factor of ten
 OF = "loss of "
-
-Tick = Callable[[int, int], None]
 
 
 def ego_panel(
@@ -128,7 +128,7 @@ def _picture(grid: xr.Dataset, title: str, variable: str, view: str, points: int
     figure = Figure(figsize=(7, 5.6))
     # Places by hand: a layout engine would take longer than the drawing.
     ax, bar = figure.add_axes((0.12, 0.11, 0.58, 0.70)), figure.add_axes((0.85, 0.11, 0.025, 0.70))
-    surface_map(values, ax=ax, bar=bar, flat=variable == "mistake rate", walked=True)
+    surface_map(values, ax=ax, bar=bar, flat=FLAT if variable == "mistake rate" else None, walked=True)
     figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
     ax.set_title("")
     return to_png(figure)

@@ -19,7 +19,6 @@ from landscape_utils.features import activations
 from landscape_utils.labels import SUBSETS
 from landscape_utils.runs import Epoch, Run
 
-FORMAT = 1  # raise it when the same examples are embedded differently: kept planes are then not reused
 NEIGHBOURS = 15  # UMAP's default
 VOTERS = 10
 
@@ -60,7 +59,7 @@ def planes(
         examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
     """
     drawing = {"epochs": [str(e) for e in epochs], "layers": list(layers), "count": count, "shown": shown, "seed": seed}
-    key = {"format": FORMAT, "run": run.shelf.folder.name, **drawing}
+    key = {"format": store.FORMAT, "run": run.shelf.folder.name, **drawing}
     compute = partial(_embedded, run, epochs, layers, count=count, shown=shown, seed=seed)
     return store.remembered("geometry", store.digest(key), "planes", compute)
 

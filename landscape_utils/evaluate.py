@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils import points as kept_points
-from landscape_utils import space
-from landscape_utils.bars import BAR
+from landscape_utils import space, store
+from landscape_utils.bars import BAR, Tick
 from landscape_utils.data import Labelled
 from landscape_utils.engine import Engine, Precision, Statistics, Sums
 from landscape_utils.errors import distinct, unknown
@@ -37,7 +37,7 @@ from landscape_utils.spread import Point, spread
 if TYPE_CHECKING:
     from distributed import Client
 
-Progress = bool | Callable[[int, int], None]
+Progress = bool | Tick
 Known = Mapping[kept_points.Name, Sums]
 Place = Callable[[tuple[float, ...]], tuple[float, ...]]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
@@ -225,7 +225,7 @@ class _Landscape:
     def fingerprint(self) -> str | None:
         """Name the landscape on disk; None where nothing is kept."""
         tensors = [self.inputs, self.targets, self.origin, *self.directions]
-        return kept_points.fingerprint(self.model, tensors, self.settings) if self.cache else None
+        return store.fingerprint(self.model, tensors, self.settings) if self.cache else None
 
     @cached_property
     def engine(self) -> Engine:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import points, store
+from landscape_utils import store
 from landscape_utils.bars import BAR
 from landscape_utils.data import Labelled
 from landscape_utils.gradient_identity import deviations
@@ -22,7 +22,6 @@ from landscape_utils.gradients import WeightGradients, gradient_split, label_ter
 from landscape_utils.runs import Epoch, Run
 from landscape_utils.training import default_device
 
-FORMAT = 1  # raise it when the same is measured differently: kept results are then not reused
 END = "end"
 ENDS: dict[str, Epoch] = {"0": "initial", END: "final"}
 CHECKED = 60  # examples on which the parts are added up
@@ -85,9 +84,15 @@ class Training:
         """Look a checkpoint's result up on its shelf, or compute it from the model and put it there."""
         model = self.run.model(epoch)
         # The run names its data: they are loaded only where something is computed.
-        what = {"run": self.run.shelf.folder.name, "images": self.images, "kind": kind, "study": FORMAT, **settings}
-        told = {name: str(value) for name, value in what.items()}
-        key = points.fingerprint(model, [torch.zeros(0)], told)
+        what = {
+            "run": self.run.shelf.folder.name,
+            "images": self.images,
+            "kind": kind,
+            "study": store.FORMAT,
+            **settings,
+        }
+        told = {name: str(value) for name, value in {**what, **settings}.items()}
+        key = store.fingerprint(model, [torch.zeros(0)], told)
         return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
 
 

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils import points, store
+from landscape_utils import store
 from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
 from landscape_utils.lanczos import Extremal, extremal_pairs, quadrature
 from landscape_utils.pairs import Pairs
@@ -136,10 +136,10 @@ def _kept(
 ) -> xr.Dataset:
     """Look a result up on its shelf, unless the model answers a few examples otherwise than it did then."""
     told = {name: str(value) for name, value in {**settings, "kind": kind, "dtype": operator.dtype}.items()}
-    which = store.shelf("spectra", points.fingerprint(operator.model, [operator.inputs, operator.targets], told))
+    which = store.shelf("spectra", store.fingerprint(operator.model, [operator.inputs, operator.targets], told))
     with store.locked(which):
         probe, known = which.get_tensors("probe"), which.get_dataset(kind)
-        if probe is not None and known is not None and points.same_logits(probe["logits"], operator.logits):
+        if probe is not None and known is not None and store.same_logits(probe["logits"], operator.logits):
             return known
         result = compute()
         which.put_tensors("probe", {"logits": operator.logits})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape_utils.bars import Tick
 from landscape_utils.labels import SUBSETS
 from landscape_utils.manifold_plots import LABELS, SUBSET_COLOURS, geometry_axes
 from landscape_utils.manifold_study import QUANTITIES, Sampling, geometry_of, labels_of, places
@@ -20,8 +21,6 @@ from landscape_utils.runs import Run
 from landscape_utils.widgets import Panel
 
 ALONG = 6  # epochs on which the course of a layer is looked at
-
-Tick = Callable[[int, int], None]
 
 
 def manifold_panel(run: Run, sampling: Sampling) -> Panel:

@@ -25,7 +25,6 @@ from landscape_utils.training import default_device, train
 
 QUANTITIES = ("capacity", "radius", "dimension", "centre_correlation")
 PIXELS = "pixels"
-FORMAT = 1  # raise it when a change makes the same manifolds measure differently
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr
         sampling, chosen: as for `geometry`.
     """
     number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
-    key = {"format": FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
+    key = {"format": store.FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
 
     def compute() -> xr.Dataset:
         model = run.model(epoch).to(default_device())
@@ -222,7 +221,7 @@ def capacities(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichot
         `empirical`, and its 95 % interval `low` and `high`.
     """
     counting = {"points": points, "n_t": n_t, "dichotomies": dichotomies, "classes": classes}
-    key = {"format": FORMAT, "run": run.shelf.folder.name, "layers": list(layers), **counting}
+    key = {"format": store.FORMAT, "run": run.shelf.folder.name, "layers": list(layers), **counting}
     return store.remembered("geometry", store.digest(key), "capacities", lambda: _counted(run, layers, **counting))
 
 

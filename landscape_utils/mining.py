@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from landscape_utils import points, space, store
+from landscape_utils import space, store
 from landscape_utils.bars import BAR
 from landscape_utils.derivatives import differentiable, differentiating
 from landscape_utils.errors import unknown
@@ -33,7 +33,6 @@ from landscape_utils.store import Shelf
 
 BatchNormStatistics = Literal["keep", "batch"]
 
-FORMAT = 1  # raise it when the same settings mine otherwise: older directions are then not reused
 SAVING = 0.05  # of the time, at most, goes into keeping what was reached
 
 
@@ -283,8 +282,8 @@ class _Problem:
     def shelf(self) -> Shelf:
         """Name where the result lies, or will lie."""
         tensors = [self.inputs, self.targets, self.start]
-        what = {name: str(value) for name, value in {**self.settings, "mining": FORMAT}.items()}
-        return store.shelf("mined", points.fingerprint(self.model, tensors, what))
+        what = {name: str(value) for name, value in {**self.settings, "mining": store.FORMAT}.items()}
+        return store.shelf("mined", store.fingerprint(self.model, tensors, what))
 
 
 def _mine(problem: _Problem, progress: bool) -> Mined:

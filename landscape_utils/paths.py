@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from landscape_utils import space
 from landscape_utils.errors import unknown
 from landscape_utils.pairs import device_of, suited
-from landscape_utils.shadow import answers, shadow
+from landscape_utils.shadow import answers, renamed, shadow
+from landscape_utils.space import StateDict
 
 Scheme = Literal["linear", "homogeneous", "weights", "biases"]
 SCHEMES = ("linear", "homogeneous", "weights", "biases")
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class Path:
 
 def path(
     model: nn.Module,
-    start: State,
-    end: State,
+    start: StateDict,
+    end: StateDict,
     inputs: Tensor,
     *,
     scheme: Scheme = "linear",
@@ -118,13 +118,7 @@ def layer_depths(model: nn.Module, inputs: Tensor) -> dict[str, int]:
     return depths
 
 
-def renamed(state: State, model: nn.Module) -> State:
-    """Give a model's state the names that its entries have in a copy, which is out of its wrappers."""
-    names = {old: new for old, new in zip(model.state_dict(), shadow(model).state_dict(), strict=True)}
-    return {names.get(name, name): value for name, value in state.items()}
-
-
-def _free_buffers(tree: nn.Module, start: State, end: State) -> None:
+def _free_buffers(tree: nn.Module, start: StateDict, end: StateDict) -> None:
     """Turn buffers that differ between the ends into parameters, which move from one to the other."""
     for prefix, module in tree.named_modules():
         for name in list(dict(module.named_buffers(recurse=False))):

@@ -22,7 +22,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils import evaluate
 from landscape_utils.pairs import Pairs, resident
-from landscape_utils.paths import Scheme, State, path
+from landscape_utils.paths import Scheme, path
+from landscape_utils.space import StateDict
 
 NDArrayF = NDArray[np.float64]
 
@@ -34,8 +35,8 @@ RISE = 0.01  # of the range; what lies this much above an earlier point breaks m
 
 def interpolate(
     model: nn.Module,
-    start: State,
-    end: State,
+    start: StateDict,
+    end: StateDict,
     data: Pairs,
     alphas: Sequence[float] | NDArrayF = ALPHAS,
     scheme: Scheme = "linear",

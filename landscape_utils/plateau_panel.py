@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from landscape_utils.bars import Tick
 from landscape_utils.history import last_bias
 from landscape_utils.paths import SCHEMES
 from landscape_utils.plateau import ALPHAS, chance, interpolate, plateau_length
@@ -22,8 +23,6 @@ from landscape_utils.plots import COLOURS, to_png
 from landscape_utils.widgets import Panel
 
 BIASES = [("all layers", True), ("last layer", "last"), ("none", False)]
-
-Tick = Callable[[int, int], None]
 
 
 class _Walk(NamedTuple):

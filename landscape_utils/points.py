@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape_utils import store
 from landscape_utils.engine import Sums
 from landscape_utils.grids import DIGITS
 from landscape_utils.store import Shelf
 
-FORMAT = 1  # raise it when the same point is measured differently: kept points are then not reused
 Name = tuple[str, ...]
 
 
 def name(point: Sequence[float]) -> Name:
     """Spell a point's coordinates, so that rounding does not make two of one."""
     return tuple(f"{coordinate + 0.0:.{DIGITS}g}" for coordinate in point)  # + 0.0: there is one zero
-
-
-def fingerprint(model: nn.Module, tensors: Sequence[Tensor], settings: Mapping[str, str]) -> str:
-    """Name what decides a landscape: the model's tensors and modules, data, origin, directions and settings."""
-    hashed = hashlib.sha256()
-    for tensor in (*model.parameters(), *model.buffers(), *tensors):
-        hashed.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    what = {"format": FORMAT, "tensors": hashed.hexdigest(), "model": repr(model), "device": tensors[0].device.type}
-    return store.digest({**what, **settings})
 
 
 class Finished(dict[Name, Sums]):
@@ -43,7 +31,7 @@ class Finished(dict[Name, Sums]):
         self._which, self._logits = which, logits
         self._saved_at, self._save_cost, self._unsaved = time.monotonic(), 0.0, False
         kept = which.get_tensors("points") if which is not None else None
-        if kept is None or not same_logits(kept["probe"], logits):
+        if kept is None or not store.same_logits(kept["probe"], logits):
             return
         for point, loss, right in zip(kept["coordinates"], kept["loss"], kept["right"], strict=True):
             self[name(point.tolist())] = Sums(loss, right)
@@ -69,15 +57,6 @@ class Finished(dict[Name, Sums]):
         self._which.put_tensors("points", tensors)
         self._saved_at, self._unsaved = time.monotonic(), False
         self._save_cost = self._saved_at - begun
-
-
-def same_logits(before: Tensor, now: Tensor) -> bool:
-    """Tell whether a model still answers as it did, up to rounding; compared by the logits' own scale."""
-    if before.shape != now.shape:
-        return False
-    tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
-    scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
-    return torch.allclose(before.double(), now.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 @contextmanager

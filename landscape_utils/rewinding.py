@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from tqdm import tqdm
 
-from landscape_utils import points, space, store
+from landscape_utils import space, store
 from landscape_utils.bars import BAR
 from landscape_utils.errors import unknown
 from landscape_utils.inference import predictions
 from landscape_utils.layers import Layer, layers, main_layers
 from landscape_utils.pairs import Pairs, device_of, resident, suited
-from landscape_utils.paths import State, renamed
 from landscape_utils.replay import Replay
 from landscape_utils.shadow import (
     PROBED,
@@ -34,9 +33,11 @@ from landscape_utils.shadow import (
     averaging_statistics,
     classifier,
     fastest_layout,
+    renamed,
     unwrapped,
     update_statistics,
 )
+from landscape_utils.space import StateDict
 
 Treatment = Literal["rewind", "keep", "update"]
 TREATMENTS: tuple[Treatment, ...] = ("rewind", "keep", "update")
@@ -45,12 +46,11 @@ Parts = Mapping[str, Sequence[Layer] | None]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 ALL = "all"
 BATCH = 250  # images whose activations are remembered together
-FORMAT = 1  # raise it when the same network is measured differently: kept results are then not reused
 
 
 def rewind(
-    final: State,
-    earlier: State,
+    final: StateDict,
+    earlier: StateDict,
     layers: Sequence[Layer] | None = None,
     *,
     bn: Literal["rewind", "keep"] = "rewind",
@@ -104,7 +104,7 @@ def titles(model: nn.Module, inputs: Tensor) -> dict[str, str]:
 
 def rewound_accuracies(
     model: nn.Module,
-    checkpoints: Mapping[int, State],
+    checkpoints: Mapping[int, StateDict],
     train: Pairs,
     test: Pairs,
     parts: Parts | None = None,
@@ -140,7 +140,7 @@ def rewound_accuracies(
 
 def rewound_predictions(
     model: nn.Module,
-    checkpoints: Mapping[int, State],
+    checkpoints: Mapping[int, StateDict],
     inputs: Tensor,
     parts: Parts | None = None,
     *,
@@ -178,7 +178,7 @@ def rewound_predictions(
     with store.locked(which):
         probe, known = which.get_tensors("probe"), which.get_dataset("predicted")
         logits = rewinder.logits(inputs[:PROBED])
-        if probe is None or known is None or not points.same_logits(probe["logits"], logits):
+        if probe is None or known is None or not store.same_logits(probe["logits"], logits):
             known = rewinder.predictions(progress=progress).to_dataset(name="predicted")
             which.put_tensors("probe", {"logits": logits})
             which.put_dataset("predicted", known)
@@ -195,7 +195,7 @@ class _Rewinder:
         self,
         model: nn.Module,
         inputs: Tensor,
-        checkpoints: Mapping[int, State],
+        checkpoints: Mapping[int, StateDict],
         parts: Parts,
         bn: Treatment,
         images: Tensor | None,
@@ -214,8 +214,8 @@ class _Rewinder:
         states = [state[key] for _, state in sorted(self._checkpoints.items()) for key in sorted(state)]
         images = [] if self._images is None else [self._images]
         entries = {name: _entries(self._state, part) for name, part in self._parts.items()}
-        about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": FORMAT}
-        return points.fingerprint(self._model, [self._inputs, *images, *states], {"rewound": json.dumps(about)})
+        about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": store.FORMAT}
+        return store.fingerprint(self._model, [self._inputs, *images, *states], {"rewound": json.dumps(about)})
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ class _Rewinder:
         coordinates = {"rewound": list(self._parts), "epoch": epochs}
         return xr.DataArray(found, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
 
-    def _change(self, part: Sequence[Layer] | None, earlier: State) -> State:
+    def _change(self, part: Sequence[Layer] | None, earlier: StateDict) -> StateDict:
         """Give the entries that rewinding a part changes."""
         change = {key: earlier[key] for key in _entries(self._state, part, self._bn)}
         if self._images is None or not self._norms:
@@ -249,7 +249,7 @@ class _Rewinder:
             update_statistics(self._norms, len(images), lambda some: self.logits(images[some]))
             return {**change, **{key: value.clone() for key, value in statistics.items()}}
 
-    def _shortened(self, changes: Sequence[State], some: Tensor) -> list[bool]:
+    def _shortened(self, changes: Sequence[StateDict], some: Tensor) -> list[bool]:
         """Tell for each change whether what comes before it need not be computed again, tried on some images."""
         found, replay = [], Replay(self._network, some)
         for change in changes:
@@ -260,7 +260,7 @@ class _Rewinder:
         return found
 
     @contextmanager
-    def _with(self, change: State) -> Iterator[None]:
+    def _with(self, change: StateDict) -> Iterator[None]:
         """Put entries in place, and the final ones back."""
         kept = {key: self._state[key].clone() for key in change}
         try:
@@ -272,13 +272,13 @@ class _Rewinder:
                 self._state[key].copy_(value)
 
 
-def _check(final: State, earlier: State) -> None:
+def _check(final: StateDict, earlier: StateDict) -> None:
     for key in final.keys() | earlier.keys():
         if key not in final or key not in earlier or final[key].shape != earlier[key].shape:
             raise ValueError(f"the states are not of one architecture: {key} is missing in one, or of another shape")
 
 
-def _entries(state: State, layers: Sequence[Layer] | None, bn: str = "rewind") -> list[str]:
+def _entries(state: StateDict, layers: Sequence[Layer] | None, bn: str = "rewind") -> list[str]:
     """List the entries that are rewound; None is all of them."""
     keys = list(state) if layers is None else [key for layer in layers for key in layer.entries(state)]
     return [key for key in keys if bn != "keep" or not key.endswith(STATISTICS)]
@@ -289,5 +289,5 @@ def _shuffled(images: Tensor) -> Tensor:
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
 
 
-def _modules(change: State) -> set[str]:
+def _modules(change: StateDict) -> set[str]:
     return {key.rpartition(".")[0] for key in change}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from landscape_utils.bars import Tick
 from landscape_utils.labels import SUBSETS
 from landscape_utils.plots import COLOURS, to_png
 from landscape_utils.rewinding import ALL, last_layers, titles
@@ -20,8 +21,6 @@ from landscape_utils.rewinding_study import Subject
 from landscape_utils.widgets import Panel
 
 WHAT = [("this layer alone", "alone"), ("this layer and all after it", "rest")]
-
-Tick = Callable[[int, int], None]
 
 
 def rewinding_panel(subject: Subject) -> Panel:

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from landscape_utils import space
+from landscape_utils.space import StateDict
 
 ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
 NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
@@ -53,6 +54,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     if isinstance(model, torch._dynamo.OptimizedModule):
         return unwrapped(model._orig_mod)
     return model
+
+
+def renamed(state: StateDict, model: nn.Module) -> StateDict:
+    """Give a model's state the names that its entries have in a copy, which is out of its wrappers."""
+    names = {old: new for old, new in zip(model.state_dict(), shadow(model).state_dict(), strict=True)}
+    return {names.get(name, name): value for name, value in state.items()}
 
 
 def _copied(value: Any, seen: dict[int, Any]) -> Any:

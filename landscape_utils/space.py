@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from landscape_utils.errors import unknown
 
+StateDict = Mapping[str, Tensor]
 Normalisation = Literal["global", "layer", "filter"] | None
 NORMALISATIONS = ("global", "layer", "filter")
 
@@ -63,7 +64,7 @@ def flatten(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
 
-def flatten_state(state: Mapping[str, Tensor], model: nn.Module) -> Tensor:
+def flatten_state(state: StateDict, model: nn.Module) -> Tensor:
     """Copy the parameters in a state dict into one vector, shape (P,), in the order of `model.parameters()`.
 
     Raises:

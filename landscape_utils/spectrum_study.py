@@ -12,20 +12,18 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from landscape_utils import evaluate, space, store
-from landscape_utils.curve_study import Around
 from landscape_utils.curves import shape_of
 from landscape_utils.data import Labelled
-from landscape_utils.directions import Directions, is_checkpoint
+from landscape_utils.directions import Around, Directions, is_checkpoint
 from landscape_utils.grids import grid_axis
 from landscape_utils.hessian import hessian_density
-from landscape_utils.points import fingerprint
 from landscape_utils.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
+from landscape_utils.store import fingerprint
 from landscape_utils.traces import CONFIDENCE
 from landscape_utils.walks import SPAN, TOWARDS
 
 NDArrayF = NDArray[np.float64]
 
-FORMAT = 1  # raise it when noise is measured differently: kept changes are then not reused
 LAMBDAS = (0.001, 0.003, 0.01)  # the paper's two, and one between them
 SIGMA = 1.0
 PROBES = 30  # random signs for the traces
@@ -154,7 +152,7 @@ def noise(
 
 
 def _noise(model: nn.Module, images: Labelled, draws: int, progress: bool) -> Noise:
-    settings = {"format": FORMAT, "lambdas": LAMBDAS, "sigma": SIGMA, "draws": draws, "probes": PROBES}
+    settings = {"format": store.FORMAT, "lambdas": LAMBDAS, "sigma": SIGMA, "draws": draws, "probes": PROBES}
     told = {name: str(value) for name, value in settings.items()}
     key = fingerprint(model, [images.inputs, images.targets], told)
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 import xarray as xr
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from landscape_utils.files import TEMPORARY, home, write_atomically
+
+FORMAT = 1  # raise it when the same is computed differently: what is kept is then not reused
 
 
 class DamagedFileWarning(UserWarning):
@@ -35,6 +38,16 @@ def digest(content: Mapping[str, Any]) -> str:
     """Hash a JSON-like mapping into a shelf's name; the order of the keys does not matter."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:24]
+
+
+def fingerprint(model: nn.Module, tensors: Sequence[Tensor], settings: Mapping[str, str]) -> str:
+    """Name what decides a landscape: the model's tensors and modules, data, origin, directions and settings."""
+    hashed = hashlib.sha256()
+    for tensor in (*model.parameters(), *model.buffers(), *tensors):
+        hashed.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    what = {"format": FORMAT, "tensors": hashed.hexdigest(), "model": repr(model), "device": tensors[0].device.type}
+    return digest({**what, **settings})
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,15 @@ def remembered(kind: str, key: str, name: str, compute: Callable[[], xr.Dataset]
             found = compute()
             which.put_dataset(name, found)
     return found
+
+
+def same_logits(before: Tensor, now: Tensor) -> bool:
+    """Tell whether a model still answers as it did, up to rounding; compared by the logits' own scale."""
+    if before.shape != now.shape:
+        return False
+    tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
+    scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
+    return torch.allclose(before.double(), now.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 def shelves(kind: str) -> list[Shelf]:

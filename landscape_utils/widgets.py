@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -10,16 +10,9 @@ from html import escape
 from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
-import numpy as np
-import xarray as xr
-from torch import Tensor
 
-from landscape_utils.data import Dataset
-from landscape_utils.interference import interference_only, top_cells
-from landscape_utils.plots import cctm_row, gallery, to_png
-
-GALLERY = 12
+NORMALISATIONS = [("none", None), ("Norm", "global"), ("LayNorm", "layer"), ("FilNorm", "filter")]
+HANDLINGS = [("UpBN", "update"), ("No UpBN", "keep")]
 
 
 class Superseded(Exception):
@@ -146,60 +139,27 @@ class Panel(ipywidgets.VBox):
             self.message.value = f"<pre style='color:#b00'>{text}</pre>"
 
 
-def cctm_panel(
-    rates: Mapping[str, xr.DataArray], predicted: Mapping[str, Tensor], data: Dataset, *, threshold: float = 0.005
-) -> Panel:
-    """Explore one class: its row of the CCTM, its interferers at a threshold, and the test images behind a cell.
+def walk_controls(around: Mapping[str, Iterable[str]], names: tuple[str, ...], *, scale: float = 1.0) -> dict[str, Any]:
+    """Make the controls of a walk along directions: model, directions by what they are, norm, BatchNorm and scale.
 
-    Args:
-        rates: CCTM by architecture.
-        predicted: predicted class of each test image, shape (N,), by architecture.
-        data: the dataset whose test images were predicted.
-        threshold: where the slider begins.
-
-    Returns:
-        The panel; its controls are `model`, `true`, `taken_for` and `threshold`.
+    Raises:
+        ValueError: no model.
     """
-    first = next(iter(rates))
-    true, taken_for, _ = top_cells(rates[first], 1)[0]
-    classes = list(data.classes)
-    controls: dict[str, Any] = {
-        "model": ipywidgets.Dropdown(options=list(rates), description="model"),
-        "true": ipywidgets.Dropdown(options=classes, value=true, description="class"),
-        "taken_for": ipywidgets.Dropdown(options=classes, value=taken_for, description="taken for"),
-        "threshold": ipywidgets.FloatSlider(
-            value=threshold,
-            min=0.0,
-            max=max(0.1, threshold),
-            step=0.0025,
-            description="threshold",
-            readout_format=".2%",
+    if not around:
+        raise ValueError("there is nothing to show; give the directions around one model at least")
+    listed = list(dict.fromkeys(name for directions in around.values() for name in directions))
+    return {
+        "model": ipywidgets.Dropdown(options=list(around), description="model"),
+        **{name: ipywidgets.Dropdown(options=listed, description=name) for name in names},
+        "normalisation": ipywidgets.Dropdown(options=NORMALISATIONS, value="global", description="norm"),
+        "bn": ipywidgets.Dropdown(options=HANDLINGS, description="BatchNorm"),
+        "scale": ipywidgets.FloatLogSlider(
+            value=scale,
+            min=-3,
+            max=1,
+            step=0.125,
+            description="scale s",
+            readout_format=".2g",
             continuous_update=False,
         ),
     }
-
-    def draw(model: str, true: str, taken_for: str, threshold: float) -> bytes:
-        return _row_and_images(rates[model], predicted[model], data, true, taken_for, threshold)
-
-    def follow(change: object) -> None:
-        """Turn to the strongest interferer of the class that was picked."""
-        row = interference_only(rates[controls["model"].value]).sel(true=controls["true"].value)
-        controls["taken_for"].value = str(row["predicted"].values[int(np.nanargmax(row.values))])
-
-    controls["true"].observe(follow, names="value")
-    return Panel(draw, controls, width=820)
-
-
-def _row_and_images(
-    rates: xr.DataArray, predicted: Tensor, data: Dataset, true: str, taken_for: str, threshold: float
-) -> bytes:
-    figure = plt.figure(figsize=(9, 5))
-    row = figure.add_axes((0.09, 0.36, 0.88, 0.56))
-    cctm_row(rates, true, threshold, ax=row)
-    places = [figure.add_axes((0.03 + 0.08 * i, 0.02, 0.072, 0.15)) for i in range(GALLERY)]
-    a, b = data.classes.index(true), data.classes.index(taken_for)
-    behind = ((data.test.targets == a) & (predicted == b)).nonzero().ravel()
-    verb = "recognised" if a == b else f"taken for {taken_for}"
-    title = f"{len(behind)} of {int((data.test.targets == a).sum())} {true} test images are {verb}"
-    gallery(data.pictures(data.test.inputs[behind[:GALLERY]]), axes=places, title=title)
-    return to_png(figure)

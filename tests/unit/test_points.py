@@ -73,7 +73,7 @@ CHANGES: dict[str, Callable[[nn.Module, list[torch.Tensor], dict[str, str]], obj
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_decides_a_point_is_in_its_fingerprint(change: str) -> None:
     model, tensors, settings = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), [torch.zeros(2, 3)], {"bn": "keep"}
-    before = points.fingerprint(model, tensors, settings)
-    assert points.fingerprint(model, tensors, settings) == before
+    before = store.fingerprint(model, tensors, settings)
+    assert store.fingerprint(model, tensors, settings) == before
     CHANGES[change](model, tensors, settings)
-    assert points.fingerprint(model, tensors, settings) != before
+    assert store.fingerprint(model, tensors, settings) != before

@@ -1,0 +1,55 @@
+"""A panel that walks along named directions: the curve, and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from landscape_utils.bars import Tick
+from landscape_utils.curve_plots import curve_panel_axes
+from landscape_utils.data import Labelled
+from landscape_utils.directions import Directions, is_checkpoint
+from landscape_utils.plots import to_png
+from landscape_utils.walks import SPAN, TOWARDS, Walk, draw
+from landscape_utils.widgets import Panel, walk_controls
+
+COARSE = 11  # points of the first curve that is shown
+
+
+def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: int = 41) -> Panel:
+    """Explore curves: checkpoint, direction, normalisation, BatchNorm handling and scale, with the curve's name.
+
+    Towards another checkpoint the curve goes from -1 to 2 times s, with that checkpoint at 1 where the direction is
+    not normalised.
+
+    Args:
+        around: directions by the perturbed model's name; all with the same names or not.
+        images: on which the loss is taken.
+        points: of the finished curve.
+
+    Returns:
+        The panel; its controls are `model`, `direction`, `normalisation`, `bn` and `scale`.
+
+    Raises:
+        ValueError: no model.
+    """
+    controls = walk_controls(around, ("direction",))
+
+    def show(tick: Tick, model: str, direction: str, normalisation: Any, bn: Any, scale: float) -> Iterator[bytes]:
+        tick(0, points)
+        span = TOWARDS if is_checkpoint(direction) else SPAN
+        for size in sorted({min(COARSE, points), points}):
+            walk = Walk(normalisation, bn, scale, span, size)
+            line = draw(around[model], direction, images, walk, progress=tick)
+            figure = Figure(figsize=(7, 4.6))
+            ax = figure.add_axes((0.11, 0.13, 0.86, 0.72))
+            curve_panel_axes([line], ax=ax)
+            shape = line.shape
+            title = f"{model}, {direction} ({walk}): {shape.name or 'no name'}, {shape.count} stationary points"
+            ax.set_title(title + (f"\n{shape.reason}" if shape.reason else ""), fontsize=10)
+            ax.set(xlabel="lambda", ylabel="mean loss (nats)")
+            yield to_png(figure)
+
+    return Panel(show, controls, width=640, stepwise=True)
