@@ -1,0 +1,1 @@
+"""Where inputs, targets and class names come from."""

@@ -1,0 +1,1 @@
+"""Class interference of deep neural networks: CCTM, ego space, flatness, label dancing."""

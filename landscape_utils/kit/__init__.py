@@ -1,0 +1,1 @@
+"""What every other room stands on: errors in words, files, the store, threads, bars."""

@@ -1,0 +1,1 @@
+"""Mining the loss landscape: directions, curves, Hessians."""

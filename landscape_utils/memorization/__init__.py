@@ -1,0 +1,1 @@
+"""The geometry of generalization and memorization: manifolds, rewinding, double descent, gradients."""

@@ -1,0 +1,1 @@
+"""Plateau in monotonic linear interpolation: paths, and what the biases do."""

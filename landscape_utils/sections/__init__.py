@@ -1,0 +1,1 @@
+"""One folder a notebook: all that is true of it alone."""

@@ -1,0 +1,1 @@
+"""01: which class is taken for which."""

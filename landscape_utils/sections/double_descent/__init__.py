@@ -1,0 +1,1 @@
+"""08: accuracy and manifold dimension against width."""

@@ -1,0 +1,1 @@
+"""02: how flat the minimum is along class gradients."""

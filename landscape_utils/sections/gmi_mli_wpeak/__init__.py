@@ -1,0 +1,1 @@
+"""04: curves along named directions."""

@@ -1,0 +1,1 @@
+"""10: what depends on the labels in a gradient, and what does not."""

@@ -1,0 +1,1 @@
+"""09: spectra, second-order pieces and surfaces."""

@@ -1,0 +1,1 @@
+"""03: how classes compete while a network trains."""

@@ -1,0 +1,1 @@
+"""06: manifold geometry, layer by layer."""

@@ -1,0 +1,1 @@
+"""07: what layers memorized, undone."""

@@ -1,0 +1,1 @@
+"""00: what there is."""

@@ -1,0 +1,1 @@
+"""Networks, recipes, and trainings that are remembered."""
