@@ -8,7 +8,8 @@ OUT ?= out
 AT_ONCE ?= 2
 BIN := .venv/bin
 OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
-NUMERICS := anchors centres manifolds capacity engine evaluate folding first_layer hessian second_order
+NUMERICS := $(addprefix memorization/test_,anchors centres manifolds capacity) \
+  $(addprefix engine/test_,engine evaluate folding first_layer) $(addprefix landscape/test_,hessian second_order)
 
 .PHONY: setup run test lint lab bench faults notebooks lock clean
 
@@ -29,7 +30,7 @@ run: setup
 # with the processor playing an older one, on which sums are added up in another order.
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
-	OMP_NUM_THREADS=1 $(OLDER) $(BIN)/python -m pytest -n 2 --dist worksteal $(NUMERICS:%=tests/unit/test_%.py)
+	OMP_NUM_THREADS=1 $(OLDER) $(BIN)/python -m pytest -n 2 --dist worksteal $(NUMERICS:%=tests/unit/%.py)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 1800 tests/notebooks tests/browser
 
 lint: setup
@@ -50,7 +51,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks.sweep
 
 faults: setup
-	$(BIN)/python -m pytest tests/unit/test_store.py tests/unit/test_training.py -k "kill or truncated or flipped or full" --kills 20
+	$(BIN)/python -m pytest tests/unit/kit/test_store.py tests/unit/training/test_training.py -k "kill or truncated or flipped or full" --kills 20
 
 # Refresh the outputs that the committed notebooks carry.
 notebooks: setup

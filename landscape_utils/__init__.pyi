@@ -1,20 +1,13 @@
 """Names and types of what the package offers; each is imported when it is first used."""
 
-from .capacity import ball_capacity, empirical_capacity
-from .class_gradient import class_gradients
-from .curves import name_curve, stationary_points
-from .dancing import dance, dance_events, dancing_notes, recalls_by_epoch
-from .data import Dataset, Labelled, load_dataset
-from .directions import Directions
-from .double_descent import train_width
-from .ego import ego_surface
-from .evaluate import curve, refine, surface
-from .features import activations, class_manifolds
-from .flatness import flat_area
-from .gradients import gradient_split
-from .hessian import hessian_density, hessian_eigenpairs
-from .inference import outcomes
-from .interference import (
+from .data.datasets import Dataset, Labelled, load_dataset
+from .data.labels import permute_labels
+from .engine.class_gradients import class_gradients
+from .engine.evaluate import curve, refine, surface
+from .engine.features import activations, class_manifolds
+from .engine.inference import outcomes
+from .engine.space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
+from .interference.cctm import (
     agreement,
     bootstrap_interval,
     by_model,
@@ -28,19 +21,26 @@ from .interference import (
     symmetry,
     top_cells,
 )
-from .labels import permute_labels
-from .manifolds import mftma
-from .mining import mine_peak, mine_vvv
-from .models import build_model
-from .plateau import interpolate, plateau_length
-from .profiles import settle
-from .recipes import RECIPES, RunSpec
-from .rewinding import rewind, rewound_accuracies
-from .runs import Run
-from .second_order import slope_and_curvature
-from .space import flatten, gaussian_direction, normalise, plane_through, trajectory_plane
-from .traces import hessian_trace
-from .training import default_device, train
+from .interference.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
+from .interference.ego import ego_surface
+from .interference.flatness import flat_area
+from .landscape.curves import name_curve, stationary_points
+from .landscape.directions import Directions
+from .landscape.hessian import hessian_density, hessian_eigenpairs
+from .landscape.mining import mine_peak, mine_vvv
+from .landscape.second_order import slope_and_curvature
+from .landscape.traces import hessian_trace
+from .memorization.capacity import ball_capacity, empirical_capacity
+from .memorization.double_descent import train_width
+from .memorization.gradients import gradient_split
+from .memorization.manifolds import mftma
+from .memorization.rewinding import rewind, rewound_accuracies
+from .plateau.plateau import interpolate, plateau_length
+from .suite.session import settle
+from .training.models import build_model
+from .training.recipes import RECIPES, RunSpec
+from .training.runs import Run
+from .training.training import default_device, train
 
 __version__: str
 

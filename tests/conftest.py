@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape_utils.archives import Arrays
-from landscape_utils.data import Dataset, from_arrays
+from landscape_utils.data.archives import Arrays
+from landscape_utils.data.datasets import Dataset, from_arrays
 
 # Jupyter's platform folders warn about their own future otherwise, and warnings are errors here.
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
@@ -60,7 +60,7 @@ def small_npz(tmp_path: Path) -> Path:
 def _untimed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the first batch size: in an empty cache, timing all of them costs more than what is tested."""
     if request.path.stem != "test_engine":
-        monkeypatch.setattr("landscape_utils.engine.best_batch", lambda timed, sizes, passes: (sizes[0], False))
+        monkeypatch.setattr("landscape_utils.engine.engine.best_batch", lambda timed, sizes, passes: (sizes[0], False))
 
 
 @pytest.fixture(autouse=True)

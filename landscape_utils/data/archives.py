@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from landscape_utils.files import write_atomically
+from landscape_utils.kit.files import write_atomically
 
 SIXTEEN_IN_32 = ("PNG", "PPM")  # formats whose 16 bits Pillow may give as mode I, of 32
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landscape_utils import sources
-from landscape_utils.archives import Arrays
-from landscape_utils.errors import distinct, unknown
+from landscape_utils.data import sources
+from landscape_utils.data.archives import Arrays
+from landscape_utils.kit.errors import distinct, unknown
 
 Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and standard deviation, one number a channel
 

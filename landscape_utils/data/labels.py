@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from landscape_utils.data import Dataset, Labelled
+from landscape_utils.data.datasets import Dataset, Labelled
 
 SUBSETS = ("unpermuted", "permuted", "restored", "test")
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Examples
 
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.errors import distinct
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.kit.errors import distinct
 
 Pairs = Labelled | tuple[Any, Any] | Mapping[str, Any] | DataLoader[Any] | Examples[Any] | Sequence[Any]
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from landscape_utils import archives, glyphs
-from landscape_utils.archives import Arrays
-from landscape_utils.errors import unknown
-from landscape_utils.files import home
+from landscape_utils.data import archives
+from landscape_utils.data import letters as glyphs
+from landscape_utils.data.archives import Arrays
+from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.files import home
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "classes")
 

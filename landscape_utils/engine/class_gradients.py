@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR
-from landscape_utils.data import class_index
-from landscape_utils.derivatives import differentiable, differentiating, gradients
-from landscape_utils.inference import check_logits
-from landscape_utils.pairs import Pairs, class_names, resident
+from landscape_utils.data.datasets import class_index
+from landscape_utils.data.pairs import Pairs, class_names, resident
+from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine.inference import check_logits
+from landscape_utils.kit.bars import BAR
 
 GRADIENT_BATCH = {"cuda": 1000, "mps": 500}
 CPU_GRADIENT_BATCH = 100

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from landscape_utils import space
-from landscape_utils.shadow import PROBED, answers, classifier
+from landscape_utils.engine import space
+from landscape_utils.engine.shadow import PROBED, answers, classifier
 
 NUDGE = 0.1  # share of a parameter's size by which it is moved to see whether the logits depend on it
 

@@ -15,13 +15,20 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from landscape_utils import store
-from landscape_utils.first_layer import FirstLayer
-from landscape_utils.folding import Fold, fold
-from landscape_utils.inference import check_logits, judged
-from landscape_utils.pairs import device_of
-from landscape_utils.shadow import averaging_statistics, classifier, fastest_layout, install, pack, update_statistics
-from landscape_utils.threads import processor
+from landscape_utils.data.pairs import device_of
+from landscape_utils.engine.first_layer import FirstLayer
+from landscape_utils.engine.folding import Fold, fold
+from landscape_utils.engine.inference import check_logits, judged
+from landscape_utils.engine.shadow import (
+    averaging_statistics,
+    classifier,
+    fastest_layout,
+    install,
+    pack,
+    update_statistics,
+)
+from landscape_utils.kit import store
+from landscape_utils.kit.threads import processor
 
 Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]

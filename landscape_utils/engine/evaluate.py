@@ -20,19 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import points as kept_points
-from landscape_utils import space, store
-from landscape_utils.bars import BAR, Tick
-from landscape_utils.data import Labelled
-from landscape_utils.engine import Engine, Precision, Statistics, Sums
-from landscape_utils.errors import distinct, unknown
-from landscape_utils.grids import Axes, grid_axis, levels_of
-from landscape_utils.inference import check_logits
-from landscape_utils.pairs import Pairs, resident
-from landscape_utils.points import Finished
-from landscape_utils.shadow import PROBED, probe, unwrapped
-from landscape_utils.space import Normalisation
-from landscape_utils.spread import Point, spread
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.data.pairs import Pairs, resident
+from landscape_utils.engine import points as kept_points
+from landscape_utils.engine import space
+from landscape_utils.engine.engine import Engine, Precision, Statistics, Sums
+from landscape_utils.engine.grids import Axes, grid_axis, levels_of
+from landscape_utils.engine.inference import check_logits
+from landscape_utils.engine.points import Finished
+from landscape_utils.engine.shadow import PROBED, probe, unwrapped
+from landscape_utils.engine.space import Normalisation
+from landscape_utils.engine.spread import Point, spread
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.kit.errors import distinct, unknown
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR
-from landscape_utils.layers import Layer, forward, hooked, layers, main_layers
-from landscape_utils.pairs import Pairs, batches, class_names
-from landscape_utils.shadow import NoAnswer, shadow
+from landscape_utils.data.pairs import Pairs, batches, class_names
+from landscape_utils.engine.layers import Layer, forward, hooked, layers, main_layers
+from landscape_utils.engine.shadow import NoAnswer, shadow
+from landscape_utils.kit.bars import BAR
 
 
 def activations(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape_utils.shadow import TRIED, agree, views
+from landscape_utils.engine.shadow import TRIED, agree, views
 
 BYTES = 1 << 29  # the most that the precomputed outputs may take
 BATCH = 500

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils.shadow import agree
+from landscape_utils.engine.shadow import agree
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 

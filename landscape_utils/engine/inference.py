@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR
-from landscape_utils.pairs import Pairs, batch_count, batches, device_of, suited
-from landscape_utils.shadow import answers, classifier
+from landscape_utils.data.pairs import Pairs, batch_count, batches, device_of, suited
+from landscape_utils.engine.shadow import answers, classifier
+from landscape_utils.kit.bars import BAR
 
 # Small batches keep activations in the cache and out of the page allocator; a GPU wants to be filled.
 BATCH = {"cuda": 2000, "mps": 1000}

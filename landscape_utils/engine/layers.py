@@ -14,8 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from landscape_utils.pairs import suited
-from landscape_utils.shadow import answers, shadow
+from landscape_utils.data.pairs import suited
+from landscape_utils.engine.shadow import answers, shadow
 
 WEIGHTED = (nn.Linear, _ConvNd)
 NORMALISING = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)

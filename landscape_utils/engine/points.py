@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from landscape_utils import store
-from landscape_utils.engine import Sums
-from landscape_utils.grids import DIGITS
-from landscape_utils.store import Shelf
+from landscape_utils.engine.engine import Sums
+from landscape_utils.engine.grids import DIGITS
+from landscape_utils.kit import store
+from landscape_utils.kit.store import Shelf
 
 Name = tuple[str, ...]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from landscape_utils import space
-from landscape_utils.space import StateDict
+from landscape_utils.engine import space
+from landscape_utils.engine.space import StateDict
 
 ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
 NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
@@ -256,7 +256,11 @@ def views(vector: Tensor, tree: nn.Module) -> list[Tensor]:
 
 def pack(vector: Tensor, tree: nn.Module) -> Tensor:
     """Copy a direction (P,) into the order in which the tree's weights are kept."""
-    parts = space.split(vector, tree)
+    return gather(space.split(vector, tree), tree)
+
+
+def gather(parts: Sequence[Tensor], tree: nn.Module) -> Tensor:
+    """Copy parts, one a parameter of the tree, into one packed vector."""
     parameter = next(tree.parameters())
     packed = torch.zeros(_offsets(tree)[-1], dtype=parameter.dtype, device=parameter.device)
     for view, part in zip(views(packed, tree), parts, strict=True):

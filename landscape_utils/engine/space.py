@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.parameter import UninitializedParameter
 
-from landscape_utils.errors import unknown
+from landscape_utils.kit.errors import unknown
 
 StateDict = Mapping[str, Tensor]
 Normalisation = Literal["global", "layer", "filter"] | None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from landscape_utils.engine import Engine, Sums
+from landscape_utils.engine.engine import Engine, Sums
 
 if TYPE_CHECKING:
     from distributed import Client, Future

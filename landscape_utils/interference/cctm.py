@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
-from landscape_utils.errors import distinct
-from landscape_utils.inference import Outcomes, confusion_counts, confusion_rates, outcomes
-from landscape_utils.pairs import Pairs, class_names
+from landscape_utils.data.pairs import Pairs, class_names
+from landscape_utils.engine.inference import Outcomes, confusion_counts, confusion_rates, outcomes
+from landscape_utils.kit.errors import distinct
 
 CELL = 24  # bytes a cell of a CCTM takes while it is made: its count, the count as a float, the rate
 ROUNDING = 1e-9  # what a row of rates may lack of 1 without a NaN prediction

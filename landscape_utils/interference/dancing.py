@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from landscape_utils.data import class_index
-from landscape_utils.interference import interference_only, recalls
+from landscape_utils.data.datasets import class_index
+from landscape_utils.interference.cctm import interference_only, recalls
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

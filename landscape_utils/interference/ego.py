@@ -16,11 +16,11 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils import space
-from landscape_utils.class_gradient import Which, class_gradients
-from landscape_utils.data import class_index
-from landscape_utils.evaluate import Options, last, refine
-from landscape_utils.pairs import Pairs, class_names, resident
+from landscape_utils.data.datasets import class_index
+from landscape_utils.data.pairs import Pairs, class_names, resident
+from landscape_utils.engine import space
+from landscape_utils.engine.class_gradients import Which, class_gradients
+from landscape_utils.engine.evaluate import Options, last, refine
 
 
 def ego_weights(weights: Tensor, gradient: Tensor, alpha: float) -> Tensor:

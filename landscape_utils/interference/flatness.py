@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 from torch import Tensor, nn
 
-from landscape_utils import space
-from landscape_utils.evaluate import Options, curve
-from landscape_utils.grids import grid_axis
-from landscape_utils.pairs import Pairs
+from landscape_utils.data.pairs import Pairs
+from landscape_utils.engine import space
+from landscape_utils.engine.evaluate import Options, curve
+from landscape_utils.engine.grids import grid_axis
 
 FLAT = 0.1  # a place is flat where the mistake rate is at most this much above the centre's
 ROUNDING = 1e-9  # a rate that is exactly the tolerance above the centre's is flat

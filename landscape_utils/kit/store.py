@@ -25,7 +25,7 @@ import xarray as xr
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from landscape_utils.files import TEMPORARY, home, write_atomically
+from landscape_utils.kit.files import TEMPORARY, home, write_atomically
 
 FORMAT = 1  # raise it when the same is computed differently: what is kept is then not reused
 

@@ -23,13 +23,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils import space
-from landscape_utils.class_gradient import mean_gradient
-from landscape_utils.errors import unknown
-from landscape_utils.hessian import hessian_eigenpairs
-from landscape_utils.mining import mine_peak, mine_vvv
-from landscape_utils.pairs import Pairs
-from landscape_utils.runs import Epoch, Run
+from landscape_utils.data.pairs import Pairs
+from landscape_utils.engine import space
+from landscape_utils.engine.class_gradients import mean_gradient
+from landscape_utils.kit.errors import unknown
+from landscape_utils.landscape.hessian import hessian_eigenpairs
+from landscape_utils.landscape.mining import mine_peak, mine_vvv
+from landscape_utils.training.runs import Epoch, Run
 
 GAUSSIAN = re.compile(r"Gau\.(\d*)")
 EIGEN = re.compile(r"([PN])\.E\.(\d+)")

@@ -13,10 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils import store
-from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
-from landscape_utils.lanczos import Extremal, extremal_pairs, quadrature
-from landscape_utils.pairs import Pairs
+from landscape_utils.data.pairs import Pairs
+from landscape_utils.kit import store
+from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
+from landscape_utils.landscape.lanczos import Extremal, extremal_pairs, quadrature
 
 FINE = 1e-4  # a tolerance below this is beyond float32's products, whose rounding is 1e-7 of the largest eigenvalue
 

@@ -22,14 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import space
-from landscape_utils.bars import BAR
-from landscape_utils.derivatives import differentiable, differentiating, gradients
-from landscape_utils.errors import unknown
-from landscape_utils.folding import fold
-from landscape_utils.inference import check_logits
-from landscape_utils.pairs import Pairs, resident
-from landscape_utils.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
+from landscape_utils.data.pairs import Pairs, resident
+from landscape_utils.engine import space
+from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine.folding import fold
+from landscape_utils.engine.inference import check_logits
+from landscape_utils.engine.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
+from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.errors import unknown
 
 BATCH = {"cuda": 500, "mps": 200}
 CPU_BATCH = 100

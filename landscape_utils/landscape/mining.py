@@ -21,15 +21,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from landscape_utils import space, store
-from landscape_utils.bars import BAR
-from landscape_utils.derivatives import differentiable, differentiating
-from landscape_utils.errors import unknown
-from landscape_utils.inference import check_logits
-from landscape_utils.pairs import Pairs, resident
-from landscape_utils.shadow import fastest_layout, install, pack, probe, unpack, views
-from landscape_utils.state import epoch_seed
-from landscape_utils.store import Shelf
+from landscape_utils.data.pairs import Pairs, resident
+from landscape_utils.engine import space
+from landscape_utils.engine.derivatives import differentiable, differentiating
+from landscape_utils.engine.inference import check_logits
+from landscape_utils.engine.shadow import fastest_layout, install, pack, probe, unpack, views
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.store import Shelf
+from landscape_utils.training.state import epoch_seed
 
 BatchNormStatistics = Literal["keep", "batch"]
 

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import space
-from landscape_utils.bars import BAR
-from landscape_utils.evaluate import curve
-from landscape_utils.hessian_operator import HessianOperator
-from landscape_utils.pairs import Pairs
-from landscape_utils.traces import Estimate, trace_estimates
+from landscape_utils.data.pairs import Pairs
+from landscape_utils.engine import space
+from landscape_utils.engine.evaluate import curve
+from landscape_utils.kit.bars import BAR
+from landscape_utils.landscape.hessian_operator import HessianOperator
+from landscape_utils.landscape.traces import Estimate, trace_estimates
 
 
 def slope_and_curvature(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from landscape_utils.hessian_operator import HessianOperator, Parameters, products_bar
-from landscape_utils.pairs import Pairs
+from landscape_utils.data.pairs import Pairs
+from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
 
 CONFIDENCE = 0.95
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from landscape_utils import evaluate
-from landscape_utils.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
-from landscape_utils.data import Labelled
-from landscape_utils.directions import Directions
-from landscape_utils.engine import Statistics
-from landscape_utils.grids import grid_axis
-from landscape_utils.space import Normalisation
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import evaluate
+from landscape_utils.engine.engine import Statistics
+from landscape_utils.engine.grids import grid_axis
+from landscape_utils.engine.space import Normalisation
+from landscape_utils.landscape.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
+from landscape_utils.landscape.directions import Directions
 
 NDArrayF = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

@@ -11,8 +11,8 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR
-from landscape_utils.clouds import Clouds, checked_clouds
+from landscape_utils.kit.bars import BAR
+from landscape_utils.memorization.clouds import Clouds, checked_clouds
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from landscape_utils.errors import distinct
+from landscape_utils.kit.errors import distinct
 
 Clouds = Sequence[ArrayLike | Tensor] | Mapping[str, ArrayLike | Tensor]
 

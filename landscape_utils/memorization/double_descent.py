@@ -18,14 +18,14 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import store
-from landscape_utils.bars import BAR, Tick
-from landscape_utils.data import Labelled
-from landscape_utils.labels import redraw
-from landscape_utils.models import build_model
-from landscape_utils.space import flatten
-from landscape_utils.state import epoch_seed
-from landscape_utils.training import default_device
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.data.labels import redraw
+from landscape_utils.engine.space import flatten
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.training.models import build_model
+from landscape_utils.training.state import epoch_seed
+from landscape_utils.training.training import default_device
 
 EVERY = 10  # steps between two looks: a wide network is at its best for a few dozen steps only
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam

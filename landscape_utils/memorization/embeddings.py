@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
-from landscape_utils import store
-from landscape_utils.bars import BAR
-from landscape_utils.features import activations
-from landscape_utils.labels import SUBSETS
-from landscape_utils.runs import Epoch, Run
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.engine.features import activations
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.training.runs import Epoch, Run
 
 NEIGHBOURS = 15  # UMAP's default
 VOTERS = 10

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape_utils.gradients import Subsets, WeightGradients, split
-from landscape_utils.layers import hooked
+from landscape_utils.engine.layers import hooked
+from landscape_utils.memorization.gradients import Subsets, WeightGradients, split
 
 
 def deviations(network: WeightGradients, subsets: Subsets) -> dict[str, float]:

@@ -27,13 +27,13 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import layers
-from landscape_utils.derivatives import differentiable, differentiating, gradients
-from landscape_utils.engine import Statistics
-from landscape_utils.errors import unknown
-from landscape_utils.inference import check_logits
-from landscape_utils.pairs import Pairs, resident
-from landscape_utils.shadow import averaging_statistics, update_statistics
+from landscape_utils.data.pairs import Pairs, resident
+from landscape_utils.engine import layers
+from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine.engine import Statistics
+from landscape_utils.engine.inference import check_logits
+from landscape_utils.engine.shadow import averaging_statistics, update_statistics
+from landscape_utils.kit.errors import unknown
 
 BATCH = {"cuda": 1000, "mps": 500}
 CPU_BATCH = 200

@@ -15,10 +15,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from landscape_utils.anchors import anchor_points
-from landscape_utils.centres import centre_structure
-from landscape_utils.clouds import Clouds, Reduced, checked_clouds, reduce_cloud, refuse_vanishing
-from landscape_utils.threads import one_thread
+from landscape_utils.kit.threads import one_thread
+from landscape_utils.memorization.anchors import anchor_points
+from landscape_utils.memorization.centres import centre_structure
+from landscape_utils.memorization.clouds import Clouds, Reduced, checked_clouds, reduce_cloud, refuse_vanishing
 
 Convention = Literal["theory", "reference"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from landscape_utils.recipes import RunSpec
-from landscape_utils.runs import Run
-from landscape_utils.training import train
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.runs import Run
+from landscape_utils.training.training import train
 
 MEMORIZED = 0.99  # training accuracy
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_utils.layers import hooked
+from landscape_utils.engine.layers import hooked
 
 
 class Replay:

@@ -20,14 +20,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from tqdm import tqdm
 
-from landscape_utils import space, store
-from landscape_utils.bars import BAR
-from landscape_utils.errors import unknown
-from landscape_utils.inference import predictions
-from landscape_utils.layers import Layer, layers, main_layers
-from landscape_utils.pairs import Pairs, device_of, resident, suited
-from landscape_utils.replay import Replay
-from landscape_utils.shadow import (
+from landscape_utils.data.pairs import Pairs, device_of, resident, suited
+from landscape_utils.engine import space
+from landscape_utils.engine.inference import predictions
+from landscape_utils.engine.layers import Layer, layers, main_layers
+from landscape_utils.engine.shadow import (
     PROBED,
     answers,
     averaging_statistics,
@@ -37,7 +34,11 @@ from landscape_utils.shadow import (
     unwrapped,
     update_statistics,
 )
-from landscape_utils.space import StateDict
+from landscape_utils.engine.space import StateDict
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.errors import unknown
+from landscape_utils.memorization.replay import Replay
 
 Treatment = Literal["rewind", "keep", "update"]
 TREATMENTS: tuple[Treatment, ...] = ("rewind", "keep", "update")

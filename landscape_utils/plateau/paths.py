@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import space
-from landscape_utils.errors import unknown
-from landscape_utils.pairs import device_of, suited
-from landscape_utils.shadow import answers, renamed, shadow
-from landscape_utils.space import StateDict
+from landscape_utils.data.pairs import device_of, suited
+from landscape_utils.engine import space
+from landscape_utils.engine.shadow import answers, renamed, shadow
+from landscape_utils.engine.space import StateDict
+from landscape_utils.kit.errors import unknown
 
 Scheme = Literal["linear", "homogeneous", "weights", "biases"]
 SCHEMES = ("linear", "homogeneous", "weights", "biases")

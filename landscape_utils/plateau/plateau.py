@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import evaluate
-from landscape_utils.pairs import Pairs, resident
-from landscape_utils.paths import Scheme, path
-from landscape_utils.space import StateDict
+from landscape_utils.data.pairs import Pairs, resident
+from landscape_utils.engine import evaluate
+from landscape_utils.engine.space import StateDict
+from landscape_utils.plateau.paths import Scheme, path
 
 NDArrayF = NDArray[np.float64]
 

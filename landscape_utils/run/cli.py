@@ -13,11 +13,11 @@ import psutil
 import typer
 from tqdm import tqdm
 
-from landscape_utils import store
-from landscape_utils.files import home
+from landscape_utils.kit import store
+from landscape_utils.kit.files import home
 
 if TYPE_CHECKING:
-    from landscape_utils import sweeps
+    from landscape_utils.run import sweeps
 
 app = typer.Typer(
     help="Notebooks on why deep networks generalise: run them, fetch their data, look after their cache.",
@@ -70,7 +70,7 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="Say what would be computed and what it would cost.")] = False,
 ) -> None:
     """Execute notebooks and say where their pictures, numbers and claims lie."""
-    from landscape_utils import execute
+    from landscape_utils.run import execute
 
     names = list(execute.ORDER) if every else list(notebooks or [])
     if not names:
@@ -120,7 +120,7 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("sweeps"),
 ) -> None:
     """Run a notebook over a product of parameters; the same command goes on where it was stopped."""
-    from landscape_utils import execute, sweeps
+    from landscape_utils.run import execute, sweeps
 
     path = execute.notebook_path(notebook)
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
@@ -141,8 +141,9 @@ def sweep(
 
 def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
     """Write a sweep's numbers and its picture, and say where they lie."""
-    from landscape_utils import plots, sweep_plots, sweep_results
-    from landscape_utils.files import write_atomically
+    from landscape_utils.kit.files import write_atomically
+    from landscape_utils.run import sweep_plots, sweep_results
+    from landscape_utils.suite import plots
 
     finished = sum(cell.done for cell in cells)
     print(f"{finished} of {len(cells)} runs are finished, each in its folder below {folder}")
@@ -159,9 +160,9 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
 
 
 def _print_costs(path: Path, setup: object) -> None:
-    from landscape_utils.costs import estimate
-    from landscape_utils.profiles import Setup
-    from landscape_utils.training import is_trained
+    from landscape_utils.run.costs import estimate
+    from landscape_utils.suite.session import Setup
+    from landscape_utils.training.training import is_trained
 
     if not isinstance(setup, Setup):
         print(f"{path.stem}: no training")
@@ -187,10 +188,10 @@ def _print_costs(path: Path, setup: object) -> None:
 @app.command("list")
 def list_notebooks() -> None:
     """List the notebooks, their profiles, and the names of datasets, models and recipes."""
-    from landscape_utils.models import model_names
-    from landscape_utils.profile_tables import PROFILES
-    from landscape_utils.recipes import RECIPES
-    from landscape_utils.sources import dataset_names
+    from landscape_utils.data.sources import dataset_names
+    from landscape_utils.suite.profile_tables import PROFILES
+    from landscape_utils.training.models import model_names
+    from landscape_utils.training.recipes import RECIPES
 
     for name in _all_notebooks():
         print(f"{name:20s} {', '.join(PROFILES.get(name, {}))}")
@@ -205,8 +206,8 @@ def data(
     every: Annotated[bool, typer.Option("--all", help="All that the profiles use.")] = False,
 ) -> None:
     """Fetch datasets ahead, for a room without a network; what is there already stays."""
-    from landscape_utils.data import load_dataset
-    from landscape_utils.sources import PUBLISHED, data_folder
+    from landscape_utils.data.datasets import load_dataset
+    from landscape_utils.data.sources import PUBLISHED, data_folder
 
     wanted = list(PUBLISHED) if every else list(names or [])
     if not wanted:
@@ -261,7 +262,7 @@ def report(
     figures: Annotated[Path | None, typer.Option(help="Folder of their pictures; OUT/figures by default.")] = None,
 ) -> None:
     """Gather the claims of all runs into one page, as HTML and as Markdown; `landscape run` ends with it."""
-    from landscape_utils import reports
+    from landscape_utils.run import reports
 
     for section in reports.gather(out, figures or out / "figures"):
         for judgement in section.judgements:
@@ -270,8 +271,8 @@ def report(
 
 
 def _write_report(out: Path, figures: Path) -> None:
-    from landscape_utils import reports
-    from landscape_utils.files import write_atomically
+    from landscape_utils.kit.files import write_atomically
+    from landscape_utils.run import reports
 
     sections, missing = reports.gather(out, figures), reports.missing(out)
     write_atomically(out / "report.html", reports.html(sections, missing).encode())
@@ -287,7 +288,7 @@ def serve_panels(
     ip: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")] = "127.0.0.1",
 ) -> None:
     """Serve the panels without their code; who has the token may look, several at once."""
-    from landscape_utils import apps, execute
+    from landscape_utils.run import apps, execute
 
     jobs = []
     for name in notebooks or _all_notebooks():
@@ -301,7 +302,7 @@ def serve_panels(
 @app.command()
 def lab(port: Annotated[int, typer.Option(help="Port on localhost.")] = 8888) -> None:
     """Open JupyterLab on localhost, with a token, in the folder of the notebooks."""
-    from landscape_utils.execute import notebook_path
+    from landscape_utils.run.execute import notebook_path
 
     folder = notebook_path(_all_notebooks()[0]).parent.resolve()
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", "--ip=127.0.0.1", f"--port={port}"]
@@ -309,7 +310,7 @@ def lab(port: Annotated[int, typer.Option(help="Port on localhost.")] = 8888) ->
 
 
 def _all_notebooks() -> list[str]:
-    from landscape_utils.profile_tables import PROFILES
+    from landscape_utils.suite.profile_tables import PROFILES
 
     return sorted(PROFILES)
 

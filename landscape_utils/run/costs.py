@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from landscape_utils.data import Dataset
-from landscape_utils.models import build_model
-from landscape_utils.recipes import RunSpec
-from landscape_utils.state import memory_format
-from landscape_utils.training import default_device
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.training.models import build_model
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.state import memory_format
+from landscape_utils.training.training import default_device
 
 
 class Cost(NamedTuple):

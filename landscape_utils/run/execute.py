@@ -20,12 +20,12 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
-from landscape_utils import sources
-from landscape_utils.data import load_dataset
-from landscape_utils.errors import unknown
-from landscape_utils.files import UNFINISHED, write_atomically
-from landscape_utils.profile_tables import PROFILES
-from landscape_utils.profiles import Setup, settle
+from landscape_utils.data import sources
+from landscape_utils.data.datasets import load_dataset
+from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.files import UNFINISHED, write_atomically
+from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.suite.session import Setup, settle
 
 # Papermill's own reader takes no `None | str`.
 _TYPE_COMMENT = re.compile(r"\s*#\s*type:\s*([\w\[\],]+(?:\s*\|\s*[\w\[\],]+)*)")
@@ -51,7 +51,7 @@ def notebook_path(name: str) -> Path:
     """
     if name.endswith(".ipynb") and Path(name).exists():
         return Path(name)
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     for folder in (Path("notebooks"), here.parent / "notebooks", here / "notebooks"):
         path = folder / f"{name.removesuffix('.ipynb')}.ipynb"
         if path.exists():

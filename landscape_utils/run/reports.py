@@ -11,11 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
-from landscape_utils import claims
-from landscape_utils.claims import Judgement, Verdict
-from landscape_utils.files import UNFINISHED
-from landscape_utils.ledger import CLAIMS, PICTURES
-from landscape_utils.profiles import out_folder
+from landscape_utils.kit.files import UNFINISHED
+from landscape_utils.suite import claims
+from landscape_utils.suite.claims import Judgement, Verdict
+from landscape_utils.suite.ledger import CLAIMS, PICTURES
+from landscape_utils.suite.session import out_folder
 
 COLOURS = {  # told apart by all
     "reproduced": "#0072b2",

@@ -10,8 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape_utils.claims import student
-from landscape_utils.sweep_results import SEEDS
+from landscape_utils.run.sweep_results import SEEDS
+from landscape_utils.suite.claims import student
 
 COLUMNS = 3
 

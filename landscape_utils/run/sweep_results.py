@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from landscape_utils import claims
-from landscape_utils.sweeps import DONE, Cell
+from landscape_utils.run.sweeps import DONE, Cell
+from landscape_utils.suite import claims
 
 SEEDS = ("seed", "seeds")  # parameters that repeat a measurement
 

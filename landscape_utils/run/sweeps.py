@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from landscape_utils import execute, store
-from landscape_utils.files import write_atomically
+from landscape_utils.kit import store
+from landscape_utils.kit.files import write_atomically
+from landscape_utils.run import execute
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import stdtrit
 
-from landscape_utils.errors import unknown
-from landscape_utils.files import write_atomically
-from landscape_utils.ledger import CLAIMS
+from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.files import write_atomically
+from landscape_utils.suite.ledger import CLAIMS
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "not testable here"]
 LEAST_SEEDS = 3  # with fewer, an interval over seeds is too wide to decide anything

@@ -12,8 +12,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.files import write_atomically
-from landscape_utils.store import to_netcdf
+from landscape_utils.kit.files import write_atomically
+from landscape_utils.kit.store import to_netcdf
 
 # White to dark in one hue: readable in grey and to colour-blind eyes; what is left out stays grey.
 RATES = plt.get_cmap("Blues").with_extremes(bad="0.85")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from landscape_utils.memorization_tables import MEMORIZATION
+from landscape_utils.suite.memorization_tables import MEMORIZATION
 
 # The trainings of 04, which 09 reads back.
 _CURVED: dict[str, dict[str, Any]] = {

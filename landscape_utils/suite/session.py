@@ -14,14 +14,15 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape_utils import claims, plots, sources
-from landscape_utils.data import Dataset, load_dataset, require_published
-from landscape_utils.errors import unknown
-from landscape_utils.files import home
-from landscape_utils.profile_tables import PROFILES
-from landscape_utils.recipes import RECIPES, RunSpec
-from landscape_utils.threads import processor
-from landscape_utils.training import default_device
+from landscape_utils.data import sources
+from landscape_utils.data.datasets import Dataset, load_dataset, require_published
+from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.files import home
+from landscape_utils.kit.threads import processor
+from landscape_utils.suite import claims, plots
+from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.training.recipes import RECIPES, RunSpec
+from landscape_utils.training.training import default_device
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_utils.errors import unknown
+from landscape_utils.kit.errors import unknown
 
 Shape = tuple[int, int, int]
 

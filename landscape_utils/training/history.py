@@ -10,9 +10,9 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils.data import Dataset
-from landscape_utils.inference import Outcomes, confusion_counts, confusion_rates, outcomes
-from landscape_utils.labels import SUBSETS, PermutedLabels
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.data.labels import SUBSETS, PermutedLabels
+from landscape_utils.engine.inference import Outcomes, confusion_counts, confusion_rates, outcomes
 
 Row = dict[str, Tensor]
 

@@ -30,9 +30,9 @@ from typing import Any
 
 from torch import nn
 
-from landscape_utils import architectures
-from landscape_utils.architectures import Shape
-from landscape_utils.errors import unknown
+from landscape_utils.kit.errors import unknown
+from landscape_utils.training import architectures
+from landscape_utils.training.architectures import Shape
 
 
 def build_model(name: str, *, input_shape: Shape, classes: int, **options: Any) -> nn.Module:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from landscape_utils.errors import unknown
-from landscape_utils.models import model_options
+from landscape_utils.kit.errors import unknown
+from landscape_utils.training.models import model_options
 
 
 @dataclass(frozen=True)

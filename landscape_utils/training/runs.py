@@ -10,11 +10,11 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils.data import Dataset, load_dataset
-from landscape_utils.labels import PermutedLabels, permute_labels
-from landscape_utils.models import build_model
-from landscape_utils.recipes import RunSpec
-from landscape_utils.store import Shelf
+from landscape_utils.data.datasets import Dataset, load_dataset
+from landscape_utils.data.labels import PermutedLabels, permute_labels
+from landscape_utils.kit.store import Shelf
+from landscape_utils.training.models import build_model
+from landscape_utils.training.recipes import RunSpec
 
 Epoch = int | Literal["initial", "best", "final"]
 

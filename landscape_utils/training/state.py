@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape_utils.data import Dataset
-from landscape_utils.models import build_model
-from landscape_utils.recipes import Recipe, RunSpec
-from landscape_utils.store import Shelf
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.kit.store import Shelf
+from landscape_utils.training.models import build_model
+from landscape_utils.training.recipes import Recipe, RunSpec
 
 
 class State:

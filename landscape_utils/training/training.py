@@ -19,15 +19,16 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from landscape_utils import history, store
-from landscape_utils.augment import crop_and_flip
-from landscape_utils.bars import BAR
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.labels import permute_labels
-from landscape_utils.recipes import Recipe, RunSpec
-from landscape_utils.runs import Run, load_data, weights_name
-from landscape_utils.state import State, epoch_seed, memory_format
-from landscape_utils.store import Shelf
+from landscape_utils.data.augmentation import crop_and_flip
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.data.labels import permute_labels
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.store import Shelf
+from landscape_utils.training import history
+from landscape_utils.training.recipes import Recipe, RunSpec
+from landscape_utils.training.runs import Run, load_data, weights_name
+from landscape_utils.training.state import State, epoch_seed, memory_format
 
 # Raise it when a change makes the same specification train differently: older runs are then not reused.
 FORMAT = 1

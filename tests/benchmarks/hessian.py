@@ -18,10 +18,11 @@ import torch
 from pyhessian import hessian as pyhessian_hessian
 from torch import Tensor, nn
 
-from landscape_utils import hessian, training
-from landscape_utils.data import load_dataset
-from landscape_utils.hessian_operator import HessianOperator
-from landscape_utils.recipes import RunSpec
+from landscape_utils.data.datasets import load_dataset
+from landscape_utils.landscape import hessian
+from landscape_utils.landscape.hessian_operator import HessianOperator
+from landscape_utils.training import training
+from landscape_utils.training.recipes import RunSpec
 
 IMAGES, PAIRS, TOL, EPOCHS = 500, 5, 1e-2, 8
 PEER_TOLS = (1e-3, 1e-4)

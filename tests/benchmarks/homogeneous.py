@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Iterable
 
-from landscape_utils.homogeneous import train_homogeneous
+from landscape_utils.plateau.homogeneous import train_homogeneous
 
 SEEDS, FIRST = 100, 100
 

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from loss_landscapes.metrics import Loss
 from torch import nn
 
-from landscape_utils import evaluate, space, store
-from landscape_utils.data import Labelled, load_dataset
-from landscape_utils.engine import Engine
-from landscape_utils.models import build_model
-from landscape_utils.pairs import resident
+from landscape_utils.data.datasets import Labelled, load_dataset
+from landscape_utils.data.pairs import resident
+from landscape_utils.engine import evaluate, space
+from landscape_utils.engine.engine import Engine
+from landscape_utils.kit import store
+from landscape_utils.training.models import build_model
 
 ROUNDS, SPAN = 3, 0.5
 POINTS = {"resnet8": 7, "mlp": 9}  # along each direction

@@ -16,7 +16,7 @@ import torch
 from cvxopt import matrix, solvers
 from torch import Tensor
 
-from landscape_utils import anchors, centres, clouds, manifolds
+from landscape_utils.memorization import anchors, centres, clouds, manifolds
 
 MANIFOLDS, POINTS, VECTORS = 100, 50, 200
 SOLVED = 5  # manifolds that the interior-point method is timed on

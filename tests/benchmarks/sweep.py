@@ -24,7 +24,7 @@ def main() -> None:
         for workers in (1, 2):
             out = Path(folder, str(workers))
             environment = {**os.environ, "LANDSCAPE_HOME": str(out / "home")}
-            command = [sys.executable, "-m", "landscape_utils.cli", "sweep", *SWEEP]
+            command = [sys.executable, "-m", "landscape_utils.run.cli", "sweep", *SWEEP]
             begun = time.perf_counter()
             subprocess.run([*command, "--workers", str(workers), "--out", out], env=environment, check=True)
             seconds[workers] = time.perf_counter() - begun

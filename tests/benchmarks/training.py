@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from landscape_utils import training
-from landscape_utils.augment import crop_and_flip
-from landscape_utils.data import Dataset, load_dataset
-from landscape_utils.models import build_model
-from landscape_utils.recipes import RunSpec
+from landscape_utils.data.augmentation import crop_and_flip
+from landscape_utils.data.datasets import Dataset, load_dataset
+from landscape_utils.training import training
+from landscape_utils.training.models import build_model
+from landscape_utils.training.recipes import RunSpec
 
 ROUNDS = 15
 

@@ -28,7 +28,7 @@ def app(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Serve a panel as a user does, and give its address and process."""
     port, log = free_port(), tmp_path / "app.log"
     given = [word for name, value in FAST.items() for word in ("-p", f"{name}={value}")]
-    command = [sys.executable, "-m", "landscape_utils.cli", "app", "01_cctm", *given, f"--port={port}"]
+    command = [sys.executable, "-m", "landscape_utils.run.cli", "app", "01_cctm", *given, f"--port={port}"]
     environment = {**os.environ, "LANDSCAPE_HOME": str(tmp_path / "home"), "JUPYTER_TOKEN": TOKEN}
     with (
         log.open("wb") as sink,

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Page
 
-from landscape_utils import apps
+from landscape_utils.run import apps
 from tests.browser.conftest import ROOT, Lab, needs_chromium
 
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
@@ -91,7 +91,7 @@ def test_the_surface_of_02_turns_in_the_browser(lab: Lab, page: Page) -> None:
 
 BROKEN = """
 import ipywidgets
-from landscape_utils.widgets import Panel
+from landscape_utils.suite.widgets import Panel
 
 def draw(x):
     if x > 0:

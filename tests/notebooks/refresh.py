@@ -6,13 +6,11 @@ As in `make run` a notebook has one thread: on two, sums are added up in another
 import os
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 
-from landscape_utils import execute, reports
-
-ROOT = Path(__file__).parents[2]
+from landscape_utils.run import execute, reports
+from tests import ROOT
 
 
 def main(prefixes: tuple[str, ...]) -> None:

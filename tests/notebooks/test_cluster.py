@@ -49,7 +49,7 @@ def notebook(tmp_path: Path) -> Path:
 def sweep(notebook: Path, *words: str) -> list[str]:
     log = notebook.with_name("log")
     product = ["-p", "x=1,2", "-p", "seed=0..2", "-p", f"log={log}", "--out", str(notebook.parent / "sweeps")]
-    return [sys.executable, "-m", "landscape_utils.cli", "sweep", str(notebook), *product, *words]
+    return [sys.executable, "-m", "landscape_utils.run.cli", "sweep", str(notebook), *product, *words]
 
 
 def noted(notebook: Path, what: str) -> Counter[tuple[int, int]]:

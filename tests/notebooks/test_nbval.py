@@ -8,7 +8,8 @@ import nbformat
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 wide = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() != "AVX512",
     reason="the outputs are those of a processor with AVX-512: without it the quick profile takes an hour, and "

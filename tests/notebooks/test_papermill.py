@@ -9,14 +9,14 @@ import nbformat
 import pytest
 import xarray as xr
 
+from tests import ROOT
 from tests.conftest import REAL, needs_cifar10, needs_mnist
 
-ROOT = Path(__file__).parents[2]
 FAST = ("-p", "architectures=mlp,vgg11", "-p", "epochs=2", "-p", "train_size=600", "-p", "test_size=300")
 
 
 def landscape(*words: object, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "landscape_utils.cli", *map(str, words)]
+    command = [sys.executable, "-m", "landscape_utils.run.cli", *map(str, words)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
 

@@ -7,16 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape_utils import claims, double_descent_claims, gradient_claims, manifold_claims, plateau_claims
-from landscape_utils import rewinding_claims as rewinding
-from tests.unit.test_double_descent_claims import table
-from tests.unit.test_gradient_claims import course
-from tests.unit.test_gradient_study import sizes
-from tests.unit.test_manifold_claims import accuracies, geometry
-from tests.unit.test_plateau_claims import orders, predictions, ways
-from tests.unit.test_rewinding_claims import courses, settled_at
+from landscape_utils.sections.bias_plateau import claims as plateau_claims
+from landscape_utils.sections.double_descent import claims as double_descent_claims
+from landscape_utils.sections.gradient_split import claims as gradient_claims
+from landscape_utils.sections.mftma import claims as manifold_claims
+from landscape_utils.sections.rewinding import claims as rewinding
+from landscape_utils.suite import claims
+from tests import ROOT
+from tests.unit.sections.bias_plateau.test_claims import orders, predictions, ways
+from tests.unit.sections.double_descent.test_claims import table
+from tests.unit.sections.gradient_split.test_claims import course
+from tests.unit.sections.gradient_split.test_study import sizes
+from tests.unit.sections.mftma.test_claims import accuracies, geometry
+from tests.unit.sections.rewinding.test_claims import courses, settled_at
 
-CLAIMS = sorted((Path(__file__).parents[2] / "landscape_utils").glob("*_claims.py"))
+CLAIMS = sorted((ROOT / "landscape_utils" / "sections").glob("*/*claims.py"))
 GROWING = np.array([[[0.1, 0.2]] * 3, [[0.3, 0.4]] * 3, [[0.6, 0.8]] * 3])
 # What judges well with three seeds, given how many there are.
 JUDGED: dict[str, Callable[[int], claims.Judgement]] = {
@@ -65,7 +70,7 @@ def test_three_seeds_decide(claim: str) -> None:
     assert JUDGED[claim](3).verdict == "reproduced"
 
 
-@pytest.mark.parametrize("path", CLAIMS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CLAIMS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_every_interval_over_seeds_says_how_many_there_are(path: Path) -> None:
     for function in [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]:
         calls = [c for c in ast.walk(function) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)]

@@ -2,11 +2,11 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 # conda-forge's name: the index's name
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "playwright-python": "playwright"}
 
@@ -64,7 +64,7 @@ def test_unit_tests_mirror_the_package() -> None:
 
 
 def test_every_claim_of_this_part_of_the_ledger_is_cited_by_a_notebook() -> None:
-    from landscape_utils.claims import CLAIMS
+    from landscape_utils.suite.claims import CLAIMS
 
     texts = "".join(p.read_text() for p in (ROOT / "notebooks").glob("*.ipynb"))
     assert all(f"**{claim}.**" in texts for claim in CLAIMS)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 README = (ROOT / "README.md").read_text()
 
 
@@ -71,7 +72,7 @@ def test_files_and_targets_that_it_names_exist() -> None:
 
 
 def test_options_that_it_names_are_taken() -> None:
-    from landscape_utils import execute
+    from landscape_utils.run import execute
 
     for notebook, options in re.findall(
         r"^landscape (?:run|sweep|app) (\w+)((?: -p [a-z_]+=\S+)+)", README, flags=re.M

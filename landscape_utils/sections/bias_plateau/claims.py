@@ -23,9 +23,9 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge, student
-from landscape_utils.plateau import NDArrayF, bulge, violations
-from landscape_utils.plateau_study import FITTED, VARIABLES, Way, lengths
+from landscape_utils.plateau.plateau import NDArrayF, bulge, violations
+from landscape_utils.sections.bias_plateau.study import FITTED, VARIABLES, Way, lengths
+from landscape_utils.suite.claims import Judgement, judge, student
 
 SHORT, LONG = 0.15, 0.3  # a straight line from chance to the solution has 0.1
 LEAST = 0.05  # a plateau shorter than this is none

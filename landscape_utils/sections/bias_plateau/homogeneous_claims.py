@@ -32,8 +32,8 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from landscape_utils.claims import Judgement, judge, wilson
-from landscape_utils.homogeneous import carried_by_bias, finished, largest_bias, learned_last
+from landscape_utils.plateau.homogeneous import carried_by_bias, finished, largest_bias, learned_last
+from landscape_utils.suite.claims import Judgement, judge, wilson
 
 NEARLY_ALL = 0.95
 LEAST_R = 3  # of theorem 2

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.homogeneous import LEARNED, learned_last, rank_table
-from landscape_utils.plots import COLOURS, RATES
+from landscape_utils.plateau.homogeneous import LEARNED, learned_last, rank_table
+from landscape_utils.suite.plots import COLOURS, RATES
 
 
 def course(results: xr.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:

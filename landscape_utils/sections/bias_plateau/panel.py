@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from landscape_utils.bars import Tick
-from landscape_utils.history import last_bias
-from landscape_utils.paths import SCHEMES
-from landscape_utils.plateau import ALPHAS, chance, interpolate, plateau_length
-from landscape_utils.plateau_study import FITTED, Network, outputs
-from landscape_utils.plots import COLOURS, to_png
-from landscape_utils.widgets import Panel
+from landscape_utils.kit.bars import Tick
+from landscape_utils.plateau.paths import SCHEMES
+from landscape_utils.plateau.plateau import ALPHAS, chance, interpolate, plateau_length
+from landscape_utils.sections.bias_plateau.study import FITTED, Network, outputs
+from landscape_utils.suite.plots import COLOURS, to_png
+from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.history import last_bias
 
 BIASES = [("all layers", True), ("last layer", "last"), ("none", False)]
 

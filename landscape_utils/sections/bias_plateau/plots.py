@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from landscape_utils.plateau import chance
-from landscape_utils.plateau_study import Way, lengths
-from landscape_utils.plots import COLOURS
+from landscape_utils.plateau.plateau import chance
+from landscape_utils.sections.bias_plateau.study import Way, lengths
+from landscape_utils.suite.plots import COLOURS
 
 LABELS = {"loss": "mean loss (nats)", "mistake_rate": "error (share of images)"}
 

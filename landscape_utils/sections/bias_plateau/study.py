@@ -11,15 +11,15 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from landscape_utils import plateau
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.history import last_bias
-from landscape_utils.paths import Scheme, path
-from landscape_utils.plateau import ALPHAS, NDArrayF, interpolate
-from landscape_utils.recipes import RunSpec
-from landscape_utils.runs import Run, load_data
-from landscape_utils.shadow import probe
-from landscape_utils.training import default_device, train
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.engine.shadow import probe
+from landscape_utils.plateau import plateau
+from landscape_utils.plateau.paths import Scheme, path
+from landscape_utils.plateau.plateau import ALPHAS, NDArrayF, interpolate
+from landscape_utils.training.history import last_bias
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.runs import Run, load_data
+from landscape_utils.training.training import default_device, train
 
 VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
 FITTED = 0.9  # training accuracy below which a run has no solution to interpolate to

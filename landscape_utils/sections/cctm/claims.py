@@ -15,9 +15,8 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge
-from landscape_utils.glyphs import KNOWN_PAIRS as GLYPH_PAIRS
-from landscape_utils.interference import (
+from landscape_utils.data.letters import KNOWN_PAIRS as GLYPH_PAIRS
+from landscape_utils.interference.cctm import (
     agreement,
     bootstrap_interval,
     error_shares,
@@ -28,6 +27,7 @@ from landscape_utils.interference import (
     symmetry,
     top_cells,
 )
+from landscape_utils.suite.claims import Judgement, judge
 
 Pairs = Sequence[tuple[str, str]]
 

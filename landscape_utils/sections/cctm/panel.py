@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from landscape_utils.data import Dataset
-from landscape_utils.interference import interference_only, top_cells
-from landscape_utils.interference_plots import cctm_row, gallery
-from landscape_utils.plots import to_png
-from landscape_utils.widgets import Panel
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.interference.cctm import interference_only, top_cells
+from landscape_utils.sections.cctm.plots import cctm_row, gallery
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.widgets import Panel
 
 GALLERY = 12
 

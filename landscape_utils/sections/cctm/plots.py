@@ -13,8 +13,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from landscape_utils.interference import interference_only, interferers, recalls
-from landscape_utils.plots import COLOURS, RATES, footnote, percent
+from landscape_utils.interference.cctm import interference_only, interferers, recalls
+from landscape_utils.suite.plots import COLOURS, RATES, footnote, percent
 
 
 def cctm_heatmap(

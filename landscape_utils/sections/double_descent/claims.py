@@ -24,8 +24,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from landscape_utils.claims import Judgement, judge, student
-from landscape_utils.double_descent_study import threshold
+from landscape_utils.sections.double_descent.study import threshold
+from landscape_utils.suite.claims import Judgement, judge, student
 
 NDArrayF = NDArray[np.float64]
 

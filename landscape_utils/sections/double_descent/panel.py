@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.bars import Tick
-from landscape_utils.double_descent import MOMENTS
-from landscape_utils.double_descent_plots import MOMENT_COLOURS, TIMES, width_axis
-from landscape_utils.double_descent_study import LABELS, Family, courses, measure
-from landscape_utils.plots import COLOURS, to_png
-from landscape_utils.widgets import Panel
+from landscape_utils.kit.bars import Tick
+from landscape_utils.memorization.double_descent import MOMENTS
+from landscape_utils.sections.double_descent.plots import MOMENT_COLOURS, TIMES, width_axis
+from landscape_utils.sections.double_descent.study import LABELS, Family, courses, measure
+from landscape_utils.suite.plots import COLOURS, to_png
+from landscape_utils.suite.widgets import Panel
 
 SEEDS = 2
 STOPS = 24  # of the slider of training time

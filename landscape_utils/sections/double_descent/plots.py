@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.double_descent import MOMENTS
-from landscape_utils.double_descent_study import LABELS, threshold
-from landscape_utils.memorization import MEMORIZED
-from landscape_utils.plots import COLOURS
+from landscape_utils.memorization.double_descent import MOMENTS
+from landscape_utils.memorization.memorized import MEMORIZED
+from landscape_utils.sections.double_descent.study import LABELS, threshold
+from landscape_utils.suite.plots import COLOURS
 
 MOMENT_COLOURS = {"best": COLOURS[0], "final": COLOURS[1]}
 TIMES = {"best": "at its best", "final": "at the end"}

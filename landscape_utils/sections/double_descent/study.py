@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from landscape_utils.bars import BAR, Tick
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
-from landscape_utils.features import class_manifolds
-from landscape_utils.layers import main_layers
-from landscape_utils.manifolds import mftma
-from landscape_utils.memorization import MEMORIZED
-from landscape_utils.recipes import RunSpec
-from landscape_utils.runs import Run
-from landscape_utils.training import default_device, train
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.engine.features import class_manifolds
+from landscape_utils.engine.layers import main_layers
+from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.memorization.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
+from landscape_utils.memorization.manifolds import mftma
+from landscape_utils.memorization.memorized import MEMORIZED
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.runs import Run
+from landscape_utils.training.training import default_device, train
 
 ACCURACIES = ("train_accuracy", "test_accuracy", "step")
 LABELS = {

@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge, wilson
+from landscape_utils.suite.claims import Judgement, judge, wilson
 
 RECIPES = ("small-lr", "big-lr", "anneal-lr")
 FITTED = 0.9

@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape_utils.bars import Tick
-from landscape_utils.ego import refine_ego
-from landscape_utils.ego_study import Moved, Pair
-from landscape_utils.flatness import FLAT
-from landscape_utils.plots import to_png
-from landscape_utils.surface_plots import named, surface_3d, surface_map
-from landscape_utils.widgets import Panel
+from landscape_utils.interference.ego import refine_ego
+from landscape_utils.interference.flatness import FLAT
+from landscape_utils.kit.bars import Tick
+from landscape_utils.sections.ego_flatness.study import Moved, Pair
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.surface_plots import named, surface_3d, surface_map
+from landscape_utils.suite.widgets import Panel
 
 COARSEST = 3  # points along a direction of the first grid that is shown
 SIGMA_STEPS = 8  # a factor of ten

@@ -12,8 +12,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.plots import COLOURS
-from landscape_utils.surface_plots import colour_scale, masked, named, surface_map
+from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.surface_plots import colour_scale, masked, named, surface_map
 
 LINEAR_UP_TO = 10.0  # nats; losses beyond are drawn on a logarithmic axis
 

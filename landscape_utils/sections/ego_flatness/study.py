@@ -13,17 +13,25 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import space
-from landscape_utils.bars import BAR
-from landscape_utils.data import Dataset, Labelled, class_index
-from landscape_utils.ego import class_gradients, ego_surface, ego_weights, interference_weights, window
-from landscape_utils.engine import Precision
-from landscape_utils.evaluate import Options
-from landscape_utils.flatness import class_rises, cuts, flat_area, random_cuts, sharpness, surface_similarity
-from landscape_utils.interference import error_shares
-from landscape_utils.recipes import RunSpec
-from landscape_utils.runs import Run
-from landscape_utils.training import default_device, train
+from landscape_utils.data.datasets import Dataset, Labelled, class_index
+from landscape_utils.engine import space
+from landscape_utils.engine.class_gradients import class_gradients
+from landscape_utils.engine.engine import Precision
+from landscape_utils.engine.evaluate import Options
+from landscape_utils.interference.cctm import error_shares
+from landscape_utils.interference.ego import ego_surface, ego_weights, interference_weights, window
+from landscape_utils.interference.flatness import (
+    class_rises,
+    cuts,
+    flat_area,
+    random_cuts,
+    sharpness,
+    surface_similarity,
+)
+from landscape_utils.kit.bars import BAR
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.runs import Run
+from landscape_utils.training.training import default_device, train
 
 Pair = tuple[str, str]
 Scale = Literal["theta", "walked"]

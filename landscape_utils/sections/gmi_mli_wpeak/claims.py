@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from landscape_utils.claims import Judgement, judge, wilson
-from landscape_utils.curves import LEAST, stationary_points
-from landscape_utils.walks import Line, NDArrayF, between, fall, two_sided_drop
+from landscape_utils.landscape.curves import LEAST, stationary_points
+from landscape_utils.landscape.walks import Line, NDArrayF, between, fall, two_sided_drop
+from landscape_utils.suite.claims import Judgement, judge, wilson
 
 NEARLY_ALL = 0.95
 NEGLIGIBLE = 0.05

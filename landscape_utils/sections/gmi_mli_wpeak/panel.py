@@ -7,13 +7,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from landscape_utils.bars import Tick
-from landscape_utils.curve_plots import curve_panel_axes
-from landscape_utils.data import Labelled
-from landscape_utils.directions import Directions, is_checkpoint
-from landscape_utils.plots import to_png
-from landscape_utils.walks import SPAN, TOWARDS, Walk, draw
-from landscape_utils.widgets import Panel, walk_controls
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.kit.bars import Tick
+from landscape_utils.landscape.directions import Directions, is_checkpoint
+from landscape_utils.landscape.walks import SPAN, TOWARDS, Walk, draw
+from landscape_utils.sections.gmi_mli_wpeak.plots import curve_panel_axes
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.widgets import Panel, walk_controls
 
 COARSE = 11  # points of the first curve that is shown
 

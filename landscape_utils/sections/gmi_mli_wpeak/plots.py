@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from landscape_utils.plots import COLOURS
-from landscape_utils.walks import Line
+from landscape_utils.landscape.walks import Line
+from landscape_utils.suite.plots import COLOURS
 
 TALL = 30.0  # a range of losses (largest over log C) above which the axis is logarithmic
 WIDEST = 5  # panels in a row

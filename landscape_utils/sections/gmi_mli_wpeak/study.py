@@ -12,13 +12,13 @@ import xarray as xr
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import space
-from landscape_utils.data import Labelled
-from landscape_utils.directions import Around, Directions
-from landscape_utils.mining import cosines
-from landscape_utils.runs import Run
-from landscape_utils.second_order import angles
-from landscape_utils.walks import TOWARDS, Line, NDArrayF, Walk, draw
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import space
+from landscape_utils.landscape.directions import Around, Directions
+from landscape_utils.landscape.mining import cosines
+from landscape_utils.landscape.second_order import angles
+from landscape_utils.landscape.walks import TOWARDS, Line, NDArrayF, Walk, draw
+from landscape_utils.training.runs import Run
 
 GAMMAS = (0.1, 0.5, 0.9)
 

@@ -24,8 +24,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from landscape_utils.claims import Judgement, judge, student
-from landscape_utils.gradient_study import NDArrayF, slopes, typical
+from landscape_utils.sections.gradient_split.study import NDArrayF, slopes, typical
+from landscape_utils.suite.claims import Judgement, judge, student
 
 SMALLER = 0.5  # the permuted examples' dependent part, as a share of the unpermuted ones'
 ALIKE = 1.5  # the independent parts differ by this factor at most

@@ -8,10 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape_utils.gradient_plots import plain_log
-from landscape_utils.gradient_study import typical
-from landscape_utils.plots import COLOURS, to_png
-from landscape_utils.widgets import Panel
+from landscape_utils.sections.gradient_split.plots import plain_log
+from landscape_utils.sections.gradient_split.study import typical
+from landscape_utils.suite.plots import COLOURS, to_png
+from landscape_utils.suite.widgets import Panel
 
 PARTS = {"total": "0.35", "dependent": COLOURS[0], "independent": COLOURS[1]}
 STYLES = {"unpermuted": "-", "permuted": "--"}

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from landscape_utils.gradient_study import END, NDArrayF, typical
-from landscape_utils.plots import COLOURS
+from landscape_utils.sections.gradient_split.study import END, NDArrayF, typical
+from landscape_utils.suite.plots import COLOURS
 
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)

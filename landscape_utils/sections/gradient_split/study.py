@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from landscape_utils import store
-from landscape_utils.bars import BAR
-from landscape_utils.data import Labelled
-from landscape_utils.gradient_identity import deviations
-from landscape_utils.gradients import WeightGradients, gradient_split, label_term, mean_term
-from landscape_utils.runs import Epoch, Run
-from landscape_utils.training import default_device
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.memorization.gradient_identity import deviations
+from landscape_utils.memorization.gradients import WeightGradients, gradient_split, label_term, mean_term
+from landscape_utils.training.runs import Epoch, Run
+from landscape_utils.training.training import default_device
 
 END = "end"
 ENDS: dict[str, Epoch] = {"0": "initial", END: "final"}

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from landscape_utils.claims import Judgement, judge
-from landscape_utils.spectrum_study import (
+from landscape_utils.sections.hessian_surfaces.study import (
     LAMBDAS,
     Noise,
     Pieces,
@@ -31,6 +30,7 @@ from landscape_utils.spectrum_study import (
     surface_shape,
     trace_interval,
 )
+from landscape_utils.suite.claims import Judgement, judge
 
 SHAPES = {"P.E. x P.E.": "bowl", "N.E. x N.E.": "bottle", "P.E. x N.E.": "saddle"}
 BULK = 0.9  # share of the eigenvalues within 1 % of the largest

@@ -9,13 +9,13 @@ import ipywidgets
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape_utils import evaluate
-from landscape_utils.bars import Tick
-from landscape_utils.data import Labelled
-from landscape_utils.directions import Directions
-from landscape_utils.plots import to_png
-from landscape_utils.surface_plots import named, surface_3d, surface_map
-from landscape_utils.widgets import Panel, walk_controls
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import evaluate
+from landscape_utils.kit.bars import Tick
+from landscape_utils.landscape.directions import Directions
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.surface_plots import named, surface_3d, surface_map
+from landscape_utils.suite.widgets import Panel, walk_controls
 
 COARSEST = 3  # points along a direction of the first surface that is shown
 

@@ -16,10 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from landscape_utils.hessian import smoothed_density
-from landscape_utils.plots import COLOURS
-from landscape_utils.spectrum_study import REACH, Noise, Pieces, Spectrum, axis_names, piece, surface_shape
-from landscape_utils.surface_plots import LABELS, SURFACE, named, surface_map
+from landscape_utils.landscape.hessian import smoothed_density
+from landscape_utils.sections.hessian_surfaces.study import (
+    REACH,
+    Noise,
+    Pieces,
+    Spectrum,
+    axis_names,
+    piece,
+    surface_shape,
+)
+from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.surface_plots import LABELS, SURFACE, named, surface_map
 
 FLOOR = 1e-7  # of the density's peak: what is drawn of a logarithmic axis
 WIDEST = 4  # curves in a row

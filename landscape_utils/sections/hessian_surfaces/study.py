@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from landscape_utils import evaluate, space, store
-from landscape_utils.curves import shape_of
-from landscape_utils.data import Labelled
-from landscape_utils.directions import Around, Directions, is_checkpoint
-from landscape_utils.grids import grid_axis
-from landscape_utils.hessian import hessian_density
-from landscape_utils.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
-from landscape_utils.store import fingerprint
-from landscape_utils.traces import CONFIDENCE
-from landscape_utils.walks import SPAN, TOWARDS
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import evaluate, space
+from landscape_utils.engine.grids import grid_axis
+from landscape_utils.kit import store
+from landscape_utils.kit.store import fingerprint
+from landscape_utils.landscape.curves import shape_of
+from landscape_utils.landscape.directions import Around, Directions, is_checkpoint
+from landscape_utils.landscape.hessian import hessian_density
+from landscape_utils.landscape.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
+from landscape_utils.landscape.traces import CONFIDENCE
+from landscape_utils.landscape.walks import SPAN, TOWARDS
 
 NDArrayF = NDArray[np.float64]
 

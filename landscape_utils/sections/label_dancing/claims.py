@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from landscape_utils.claims import Judgement, judge
-from landscape_utils.dancing import (
+from landscape_utils.data.datasets import class_index
+from landscape_utils.interference.cctm import bootstrap_interval, interference_only, mean_cctm, recalls
+from landscape_utils.interference.dancing import (
     NONE,
     Floats,
     Pairs,
@@ -31,8 +32,7 @@ from landscape_utils.dancing import (
     recalls_by_epoch,
     split_by_pairs,
 )
-from landscape_utils.data import class_index
-from landscape_utils.interference import bootstrap_interval, interference_only, mean_cctm, recalls
+from landscape_utils.suite.claims import Judgement, judge
 
 Histories = Mapping[str, Sequence[xr.Dataset]]  # by architecture, one a seed
 

@@ -9,11 +9,11 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import xarray as xr
 
-from landscape_utils.dancing import dancing_notes
-from landscape_utils.dancing_plots import error_row, notes_together, recall_dance
-from landscape_utils.data import class_index
-from landscape_utils.plots import to_png
-from landscape_utils.widgets import Panel
+from landscape_utils.data.datasets import class_index
+from landscape_utils.interference.dancing import dancing_notes
+from landscape_utils.sections.label_dancing.plots import error_row, notes_together, recall_dance
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.widgets import Panel
 
 
 def dancing_panel(

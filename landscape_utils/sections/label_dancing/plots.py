@@ -16,9 +16,17 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from landscape_utils.dancing import NONE, PARTNER, THIRD, Pairs, dance_events, recalls_by_epoch, symmetric_phases
-from landscape_utils.data import class_index
-from landscape_utils.plots import COLOURS, footnote
+from landscape_utils.data.datasets import class_index
+from landscape_utils.interference.dancing import (
+    NONE,
+    PARTNER,
+    THIRD,
+    Pairs,
+    dance_events,
+    recalls_by_epoch,
+    symmetric_phases,
+)
+from landscape_utils.suite.plots import COLOURS, footnote
 
 # Lines differ in style, events in marker and place: colour alone tells nothing apart.
 OWN, OTHER = "black", COLOURS[2]

@@ -19,9 +19,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge, student, wilson
-from landscape_utils.embeddings import neighbour_accuracy
-from landscape_utils.memorization import MEMORIZED
+from landscape_utils.memorization.embeddings import neighbour_accuracy
+from landscape_utils.memorization.memorized import MEMORIZED
+from landscape_utils.suite.claims import Judgement, judge, student, wilson
 
 NDArrayF = NDArray[np.float64]
 

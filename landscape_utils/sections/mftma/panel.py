@@ -12,13 +12,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape_utils.bars import Tick
-from landscape_utils.labels import SUBSETS
-from landscape_utils.manifold_plots import LABELS, SUBSET_COLOURS, geometry_axes
-from landscape_utils.manifold_study import QUANTITIES, Sampling, geometry_of, labels_of, places
-from landscape_utils.plots import to_png
-from landscape_utils.runs import Run
-from landscape_utils.widgets import Panel
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.kit.bars import Tick
+from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
+from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometry_of, labels_of, places
+from landscape_utils.suite.plots import to_png
+from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.runs import Run
 
 ALONG = 6  # epochs on which the course of a layer is looked at
 

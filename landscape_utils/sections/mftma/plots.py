@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from landscape_utils.claims import student
-from landscape_utils.labels import SUBSETS
-from landscape_utils.manifold_study import QUANTITIES
-from landscape_utils.plots import COLOURS
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.sections.mftma.study import QUANTITIES
+from landscape_utils.suite.claims import student
+from landscape_utils.suite.plots import COLOURS
 
 SUBSET_COLOURS = dict(zip(SUBSETS, COLOURS, strict=False))
 LABELS = {

@@ -12,16 +12,16 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from landscape_utils import store
-from landscape_utils.bars import BAR
-from landscape_utils.capacity import ball_capacity, empirical_capacity
-from landscape_utils.features import class_manifolds
-from landscape_utils.labels import SUBSETS, PermutedLabels
-from landscape_utils.layers import Layer, main_layers
-from landscape_utils.manifolds import mftma
-from landscape_utils.recipes import RunSpec
-from landscape_utils.runs import Epoch, Run
-from landscape_utils.training import default_device, train
+from landscape_utils.data.labels import SUBSETS, PermutedLabels
+from landscape_utils.engine.features import class_manifolds
+from landscape_utils.engine.layers import Layer, main_layers
+from landscape_utils.kit import store
+from landscape_utils.kit.bars import BAR
+from landscape_utils.memorization.capacity import ball_capacity, empirical_capacity
+from landscape_utils.memorization.manifolds import mftma
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.runs import Epoch, Run
+from landscape_utils.training.training import default_device, train
 
 QUANTITIES = ("capacity", "radius", "dimension", "centre_correlation")
 PIXELS = "pixels"

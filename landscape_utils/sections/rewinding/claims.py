@@ -27,9 +27,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from landscape_utils.claims import Judgement, judge, student
-from landscape_utils.rewinding import ALL
-from landscape_utils.rewinding_study import SETTLED, best, final, settling
+from landscape_utils.memorization.rewinding import ALL
+from landscape_utils.sections.rewinding.study import SETTLED, best, final, settling
+from landscape_utils.suite.claims import Judgement, judge, student
 
 NDArrayF = NDArray[np.float64]
 

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.bars import Tick
-from landscape_utils.labels import SUBSETS
-from landscape_utils.plots import COLOURS, to_png
-from landscape_utils.rewinding import ALL, last_layers, titles
-from landscape_utils.rewinding_plots import KNOWN, epoch_axis
-from landscape_utils.rewinding_study import Subject
-from landscape_utils.widgets import Panel
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.kit.bars import Tick
+from landscape_utils.memorization.rewinding import ALL, last_layers, titles
+from landscape_utils.sections.rewinding.plots import KNOWN, epoch_axis
+from landscape_utils.sections.rewinding.study import Subject
+from landscape_utils.suite.plots import COLOURS, to_png
+from landscape_utils.suite.widgets import Panel
 
 WHAT = [("this layer alone", "alone"), ("this layer and all after it", "rest")]
 

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from landscape_utils.claims import student
-from landscape_utils.plots import COLOURS
-from landscape_utils.rewinding import ALL
-from landscape_utils.rewinding_study import best, final, settling
+from landscape_utils.memorization.rewinding import ALL
+from landscape_utils.sections.rewinding.study import best, final, settling
+from landscape_utils.suite.claims import student
+from landscape_utils.suite.plots import COLOURS
 
 DEPTHS = plt.get_cmap("viridis")
 KNOWN = {"train": "training images", "test": "test images", "restored": "permuted images, true labels"}

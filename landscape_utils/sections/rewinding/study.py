@@ -10,9 +10,9 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils.labels import PermutedLabels
-from landscape_utils.layers import Layer
-from landscape_utils.rewinding import (
+from landscape_utils.data.labels import PermutedLabels
+from landscape_utils.engine.layers import Layer
+from landscape_utils.memorization.rewinding import (
     ALL,
     TREATMENTS,
     Treatment,
@@ -22,8 +22,8 @@ from landscape_utils.rewinding import (
     single_layers,
     titles,
 )
-from landscape_utils.runs import Run
-from landscape_utils.training import default_device
+from landscape_utils.training.runs import Run
+from landscape_utils.training.training import default_device
 
 SETTLED = 0.95  # of the final training accuracy
 HALVES = ("half 1", "half 2")  # of the test images: an epoch is chosen on one and looked at on the other

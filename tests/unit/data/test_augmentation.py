@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_utils.augment import crop_and_flip, padding
+from landscape_utils.data.augmentation import crop_and_flip, padding
 
 
 def by_hand(image: torch.Tensor, down: int, right: int, mirrored: bool, fill: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from landscape_utils import archives, sources
-from landscape_utils.archives import Arrays
-from landscape_utils.data import Dataset, Labelled, class_index, from_arrays, load_dataset, require_published
+from landscape_utils.data import archives, sources
+from landscape_utils.data.archives import Arrays
+from landscape_utils.data.datasets import Dataset, Labelled, class_index, from_arrays, load_dataset, require_published
 from tests.conftest import REAL, needs_cifar10, small_arrays
 
 

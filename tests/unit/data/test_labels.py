@@ -4,8 +4,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from landscape_utils.data import Dataset
-from landscape_utils.labels import SUBSETS, permute_labels
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.data.labels import SUBSETS, permute_labels
 
 same_data = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -27,7 +27,7 @@ def test_redraws_the_asked_share_and_nothing_else(small: Dataset, epsilon: float
 
 
 def test_redrawn_labels_are_uniform_and_chance_hits_stay_in() -> None:
-    from landscape_utils.data import from_arrays
+    from landscape_utils.data.datasets import from_arrays
     from tests.conftest import small_arrays
 
     data = from_arrays("many", small_arrays(classes=4, train=8000, test=4, size=1))

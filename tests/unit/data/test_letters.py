@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from landscape_utils import glyphs
+from landscape_utils.data import letters as glyphs
 
 PROGRAM = """
 import hashlib, numpy as np
-from landscape_utils import glyphs
+from landscape_utils.data import letters as glyphs
 print(hashlib.sha256(glyphs.render(glyphs.GLYPHS10, np.arange(40) % 10, seed=5).tobytes()).hexdigest())
 """
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import landscape_utils as lu
-from landscape_utils import pairs
-from landscape_utils.data import Labelled
+from landscape_utils.data import pairs
+from landscape_utils.data.datasets import Labelled
 
 MODEL = nn.Linear(4, 3)
 WHOLE = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64]

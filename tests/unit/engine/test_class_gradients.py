@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_utils import class_gradient, ego
-from landscape_utils.data import Labelled
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import class_gradients as class_gradient
+from landscape_utils.interference import ego
 
 CLASSES = ("cat", "automobile", "ship", "dog")
 

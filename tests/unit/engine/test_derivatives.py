@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import landscape_utils as lu
-from landscape_utils.derivatives import differentiable
+from landscape_utils.engine.derivatives import differentiable
 
 
 class Cut(nn.Module):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_utils import engine, space, store
-from landscape_utils.models import build_model
+from landscape_utils.engine import engine, space
+from landscape_utils.kit import store
+from landscape_utils.training.models import build_model
 
 
 def prepared(model: nn.Module, x: torch.Tensor, y: torch.Tensor, **how: object) -> engine.Engine:

@@ -8,8 +8,8 @@ import xarray as xr
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import engine, evaluate, shadow, space
-from landscape_utils.models import build_model
+from landscape_utils.engine import engine, evaluate, shadow, space
+from landscape_utils.training.models import build_model
 
 NETWORKS = {"mlp": {}, "vgg11": {"width": 0.25}, "resnet8": {}}
 SHAPE = (3, 32, 32)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from landscape_utils import build_model
-from landscape_utils.data import Labelled
-from landscape_utils.features import activations, class_manifolds
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine.features import activations, class_manifolds
 
 
 def vgg() -> nn.Sequential:

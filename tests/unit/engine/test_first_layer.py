@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape_utils import first_layer, space
-from landscape_utils.first_layer import FirstLayer
-from landscape_utils.shadow import install, pack, shadow
+from landscape_utils.engine import first_layer, space
+from landscape_utils.engine.first_layer import FirstLayer
+from landscape_utils.engine.shadow import install, pack, shadow
 
 EXAMPLES = 23
 

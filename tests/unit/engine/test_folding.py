@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape_utils import space
-from landscape_utils.folding import Fold, fold
-from landscape_utils.models import build_model
-from landscape_utils.shadow import install, pack, shadow
+from landscape_utils.engine import space
+from landscape_utils.engine.folding import Fold, fold
+from landscape_utils.engine.shadow import install, pack, shadow
+from landscape_utils.training.models import build_model
 
 
 def conv(bias: bool = False, **how: object) -> nn.Conv2d:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_utils import grids, points
+from landscape_utils.engine import grids, points
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 10, 19, 41])

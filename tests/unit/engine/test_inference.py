@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_utils.data import Dataset
-from landscape_utils.inference import confusion_counts, confusion_rates, outcomes
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine.inference import confusion_counts, confusion_rates, outcomes
 
 
 def network() -> nn.Module:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_utils import build_model
-from landscape_utils.layers import layers, main_layers
+from landscape_utils.engine.layers import layers, main_layers
 
 
 def test_a_layer_has_its_normalisation_and_its_nonlinearity() -> None:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_utils import points, store
-from landscape_utils.engine import Sums
-from landscape_utils.store import DamagedFileWarning
+from landscape_utils.engine import points
+from landscape_utils.engine.engine import Sums
+from landscape_utils.kit import store
+from landscape_utils.kit.store import DamagedFileWarning
 
 
 def sums(value: float) -> Sums:

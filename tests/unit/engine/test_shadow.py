@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import shadow, space
+from landscape_utils.engine import shadow, space
 
 
 class Net(nn.Module):

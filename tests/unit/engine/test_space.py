@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape_utils import space
+from landscape_utils.engine import space
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import xarray as xr
 from distributed import Client, LocalCluster
 from distributed.client import FutureCancelledError
 
-from landscape_utils import evaluate, spread
-from landscape_utils.data import Dataset
-from landscape_utils.models import build_model
-from landscape_utils.space import gaussian_direction
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import evaluate, spread
+from landscape_utils.engine.space import gaussian_direction
+from landscape_utils.training.models import build_model
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
-from landscape_utils import interference as i10e
-from landscape_utils.data import Dataset
-from landscape_utils.inference import Outcomes
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine.inference import Outcomes
+from landscape_utils.interference import cctm as i10e
 
 
 def rates_of(matrix: list[list[float]] | np.ndarray, examples: int = 100) -> xr.DataArray:

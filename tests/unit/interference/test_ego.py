@@ -8,9 +8,11 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils import ego, evaluate, space
-from landscape_utils.data import Labelled
-from tests.unit.test_class_gradient import NETWORKS, distance, images, network, plain_gradient
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import evaluate, space
+from landscape_utils.engine.class_gradients import class_gradients
+from landscape_utils.interference import ego
+from tests.unit.engine.test_class_gradients import NETWORKS, distance, images, network, plain_gradient
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -23,7 +25,7 @@ def test_the_callers_model_is_as_before(name: str) -> None:
     before, asked = copy.deepcopy(model.state_dict()), [p.requires_grad for p in model.parameters()]
     grads = [None if p.grad is None else (p.grad, p.grad.clone()) for p in model.parameters()]
     modes = [m.training for m in model.modules()]
-    got = ego.class_gradients(model, data)
+    got = class_gradients(model, data)
     ego.ego_surface(model, data, 0, 1, points=3, progress=False)
     assert distance(got[1], plain_gradient(model, data, 1)) < 1e-10  # that of the frozen parameter too
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -165,7 +167,7 @@ def test_the_window_is_the_geometric_mean_of_all_ratios() -> None:
 
 def test_at_the_windows_edge_a_single_class_has_walked_the_share() -> None:
     model, data = network("dense"), images()
-    sigma = ego.window([(model, ego.class_gradients(model, data, ["cat"]))], 0.2)
+    sigma = ego.window([(model, class_gradients(model, data, ["cat"]))], 0.2)
     got = ego.ego_surface(model, data, "cat", "dog", sigma=sigma, points=3, progress=False)
     assert float(got.walked1[-1]) == pytest.approx(0.2)
 
@@ -180,7 +182,7 @@ def test_unknown_classes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = network("dense"), images()
     monkeypatch.setattr(evaluate, "Engine", lambda *args, **how: pytest.fail("evaluated"))
     for call in (
-        lambda which: ego.class_gradients(model, data, [which]),
+        lambda which: class_gradients(model, data, [which]),
         lambda which: ego.ego_surface(model, data, "cat", which, points=3, progress=False),
     ):
         with pytest.raises(ValueError, match="unknown class 'dgo'; the nearest valid names are: dog"):

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from scipy import interpolate, stats
 from torch import Tensor, nn
 
-from landscape_utils import flatness, space
+from landscape_utils.engine import space
+from landscape_utils.interference import flatness
 
 Rate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 GAP = flatness.FLAT / 10  # how far a rate stays off the tolerance where rounding must not decide

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_utils.errors import distinct, unknown
+from landscape_utils.kit.errors import distinct, unknown
 
 
 def test_names_what_was_wrong_and_the_nearest_right_ones() -> None:

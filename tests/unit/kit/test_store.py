@@ -11,8 +11,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_utils import files, store
-from landscape_utils.store import DamagedFileWarning, Shelf
+from landscape_utils.kit import files, store
+from landscape_utils.kit.store import DamagedFileWarning, Shelf
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from landscape_utils.threads import one_thread
+from landscape_utils.kit.threads import one_thread
 
 
 def fail_inside() -> None:

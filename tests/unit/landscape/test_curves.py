@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from landscape_utils import curves
-from landscape_utils.curves import name_curve, shape_of, stationary_points
-from landscape_utils.evaluate import curve
+from landscape_utils.engine.evaluate import curve
+from landscape_utils.landscape import curves
+from landscape_utils.landscape.curves import name_curve, shape_of, stationary_points
 
 Curve = Callable[[np.ndarray], np.ndarray]
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 import landscape_utils as lu
-from landscape_utils import directions as module
-from landscape_utils import space
-from landscape_utils.data import Dataset
-from landscape_utils.directions import Directions, is_checkpoint
-from landscape_utils.models import build_model
-from landscape_utils.runs import Run
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import space
+from landscape_utils.landscape import directions as module
+from landscape_utils.landscape.directions import Directions, is_checkpoint
+from landscape_utils.training.models import build_model
+from landscape_utils.training.runs import Run
 
 
 def network(seed: int = 0) -> nn.Module:

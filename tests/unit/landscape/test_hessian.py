@@ -14,8 +14,10 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, TensorDataset
 
-from landscape_utils import hessian, hessian_operator, lanczos, space, store, traces
-from landscape_utils.hessian_operator import HessianOperator
+from landscape_utils.engine import space
+from landscape_utils.kit import store
+from landscape_utils.landscape import hessian, hessian_operator, lanczos, traces
+from landscape_utils.landscape.hessian_operator import HessianOperator
 
 
 class Tied(nn.Module):

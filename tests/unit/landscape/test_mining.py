@@ -16,14 +16,16 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from landscape_utils import mining, space, store
-from landscape_utils.mining import Mined, cosines, mine_peak, mine_vvv
-from landscape_utils.state import epoch_seed
-from landscape_utils.store import DamagedFileWarning
+from landscape_utils.engine import space
+from landscape_utils.kit import store
+from landscape_utils.kit.store import DamagedFileWarning
+from landscape_utils.landscape import mining
+from landscape_utils.landscape.mining import Mined, cosines, mine_peak, mine_vvv
+from landscape_utils.training.state import epoch_seed
+from tests import ROOT
 
 Data = tuple[Tensor, Tensor]
 N, BATCH = 50, 16
-ROOT = Path(__file__).parents[2]
 
 
 class Net(nn.Module):

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape_utils import second_order, space
-from landscape_utils.hessian_operator import HessianOperator
-from landscape_utils.traces import Estimate, trace_estimates
+from landscape_utils.engine import space
+from landscape_utils.landscape import second_order
+from landscape_utils.landscape.hessian_operator import HessianOperator
+from landscape_utils.landscape.traces import Estimate, trace_estimates
 
 
 def network() -> nn.Module:

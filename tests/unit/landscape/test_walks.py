@@ -5,12 +5,12 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import nn
 
-from landscape_utils import walks
-from landscape_utils.curves import name_curve
-from landscape_utils.data import Dataset
-from landscape_utils.directions import Directions
-from landscape_utils.models import build_model
-from landscape_utils.walks import Line, Walk
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.landscape import walks
+from landscape_utils.landscape.curves import name_curve
+from landscape_utils.landscape.directions import Directions
+from landscape_utils.landscape.walks import Line, Walk
+from landscape_utils.training.models import build_model
 
 
 def line_of(lam: list[float], loss: list[float]) -> Line:

@@ -5,8 +5,14 @@ from scipy.integrate import quad
 from scipy.optimize import linprog
 from scipy.stats import norm
 
-from landscape_utils.capacity import _crossing, _fewest_features, ball_capacity, empirical_capacity, separable
-from landscape_utils.manifolds import mftma
+from landscape_utils.memorization.capacity import (
+    _crossing,
+    _fewest_features,
+    ball_capacity,
+    empirical_capacity,
+    separable,
+)
+from landscape_utils.memorization.manifolds import mftma
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5, -1.0])

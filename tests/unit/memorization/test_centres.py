@@ -4,7 +4,7 @@ import torch
 from scipy.optimize import check_grad
 from torch import Tensor
 
-from landscape_utils import centres
+from landscape_utils.memorization import centres
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landscape_utils import double_descent as dd
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.labels import permute_labels
-from landscape_utils.recipes import RunSpec
-from landscape_utils.training import train
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.data.labels import permute_labels
+from landscape_utils.memorization import double_descent as dd
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.training import train
 
 SHAPE, EXAMPLES = (5, 3), 24
 

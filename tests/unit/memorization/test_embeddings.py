@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from landscape_utils import RunSpec, embeddings, train
-from landscape_utils.embeddings import neighbour_accuracy, planes
+from landscape_utils import RunSpec, train
+from landscape_utils.memorization import embeddings
+from landscape_utils.memorization.embeddings import neighbour_accuracy, planes
 
 
 def test_neighbours_vote_and_the_example_itself_does_not() -> None:

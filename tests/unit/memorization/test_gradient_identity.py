@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from landscape_utils import gradients as splitting
-from landscape_utils.gradient_identity import closed_form, deviations, loss_gradient
-from landscape_utils.gradients import WeightGradients, split
-from tests.unit.test_gradients import CLASSES, MODELS, net, pairs
+from landscape_utils.memorization import gradients as splitting
+from landscape_utils.memorization.gradient_identity import closed_form, deviations, loss_gradient
+from landscape_utils.memorization.gradients import WeightGradients, split
+from tests.unit.memorization.test_gradients import CLASSES, MODELS, net, pairs
 
 MASKS = {"few": torch.arange(23) < 5, "more": torch.arange(23) >= 9, "all": torch.ones(23, dtype=torch.bool)}
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import build_model, shadow
-from landscape_utils import gradients as module
-from landscape_utils.gradients import WeightGradients, gradient_split, split
+from landscape_utils import build_model
+from landscape_utils.engine import shadow
+from landscape_utils.memorization import gradients as module
+from landscape_utils.memorization.gradients import WeightGradients, gradient_split, split
 
 CLASSES = 4
 MODELS = {"mlp": {"width": 8}, "vgg11": {"width": 0.1}, "resnet8": {"width": 0.25}}

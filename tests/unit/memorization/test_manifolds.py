@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from torch import nn
 
-from landscape_utils import manifolds
-from landscape_utils.centres import centre_structure
-from landscape_utils.data import Labelled
-from landscape_utils.features import class_manifolds
-from landscape_utils.manifolds import mftma
-from tests.unit.test_anchors import slow_anchor
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine.features import class_manifolds
+from landscape_utils.memorization import manifolds
+from landscape_utils.memorization.centres import centre_structure
+from landscape_utils.memorization.manifolds import mftma
+from tests.unit.memorization.test_anchors import slow_anchor
 
 SCALARS = ["capacity", "radius", "dimension", "centre_correlation", "rank"]
 

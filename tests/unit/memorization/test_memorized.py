@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landscape_utils import RunSpec
-from landscape_utils.memorization import accuracies, trained
+from landscape_utils.memorization.memorized import accuracies, trained
 
 
 def test_courses_of_unequal_length_are_gathered(home: object) -> None:

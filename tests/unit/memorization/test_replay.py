@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape_utils import build_model
-from landscape_utils.layers import main_layers
-from landscape_utils.replay import Replay
+from landscape_utils.engine.layers import main_layers
+from landscape_utils.memorization.replay import Replay
 
 NETWORKS = {"vgg11": {"width": 0.1}, "resnet8": {}, "mlp": {"width": 8}}
 

@@ -9,9 +9,10 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from landscape_utils import build_model, rewind, rewinding, rewound_accuracies
-from landscape_utils.layers import main_layers
-from landscape_utils.shadow import NORM_BATCH
+from landscape_utils import build_model, rewind, rewound_accuracies
+from landscape_utils.engine.layers import main_layers
+from landscape_utils.engine.shadow import NORM_BATCH
+from landscape_utils.memorization import rewinding
 
 SHAPE = (3, 8, 8)
 NETWORKS = {"vgg11": {"width": 0.1}, "resnet8": {}, "mlp": {"width": 8}}
@@ -114,7 +115,7 @@ def test_predictions_equal_those_of_the_rewound_state(trained, bn, monkeypatch) 
 def test_statistics_are_estimated_anew_after_the_rewinding(monkeypatch) -> None:
     model, kept = build("vgg11")
     x, seen = images(), images(40, seed=2)
-    monkeypatch.setattr("landscape_utils.shadow.NORM_BATCH", 20)
+    monkeypatch.setattr("landscape_utils.engine.shadow.NORM_BATCH", 20)
     parts = {"nothing": [], **rewinding.single_layers(model, x[:1])}
     got = rewinding.rewound_predictions(model, kept, x, parts, bn="update", images=seen, progress=False)
     own = copy.deepcopy(model)

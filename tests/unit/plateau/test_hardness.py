@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from landscape_utils import hardness
+from landscape_utils.plateau import hardness
 
 
 @pytest.mark.parametrize("condition", [10.0, 1e3, 1e5])

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 import xarray as xr
 
-from landscape_utils import homogeneous
-from landscape_utils.homogeneous import Batch, draw, learned_times, train_homogeneous
+from landscape_utils.plateau import homogeneous
+from landscape_utils.plateau.homogeneous import Batch, draw, learned_times, train_homogeneous
 
 SMALL = {"classes": 3, "dim": 4, "examples": 5, "noise": 0.05, "init": 0.3}
 

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from landscape_utils import build_model, flatten
-from landscape_utils.paths import layer_depths, path
-from landscape_utils.shadow import probe
+from landscape_utils.engine.shadow import probe
+from landscape_utils.plateau.paths import layer_depths, path
 
 
 def net(**options):

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape_utils import build_model, interpolate, plateau_length
-from landscape_utils.paths import path
-from landscape_utils.plateau import ALPHAS, bulge, class_flips, competition, violations
-from landscape_utils.shadow import probe
+from landscape_utils.engine.shadow import probe
+from landscape_utils.plateau.paths import path
+from landscape_utils.plateau.plateau import ALPHAS, bulge, class_flips, competition, violations
 
 GENERATOR = torch.Generator().manual_seed(1)
 INPUTS = torch.randn(60, 1, 3, 4, dtype=torch.float64, generator=GENERATOR)

@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from landscape_utils import apps, execute
+from landscape_utils.run import apps, execute
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape_utils import cli, execute, store
-from landscape_utils.data import Dataset, from_arrays
-from landscape_utils.profile_tables import PROFILES
-from landscape_utils.recipes import RunSpec
-from landscape_utils.training import train
+from landscape_utils.data.datasets import Dataset, from_arrays
+from landscape_utils.kit import store
+from landscape_utils.run import cli, execute
+from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.training import train
+from tests import ROOT
 from tests.conftest import small_arrays
-
-ROOT = Path(__file__).parents[2]
 
 
 def landscape(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -206,7 +206,7 @@ def test_all_data_are_fetched_as_far_as_they_can_be_had(
             raise FileNotFoundError(f"{name} is not there")
         return from_arrays("mnist", small_arrays())
 
-    monkeypatch.setattr("landscape_utils.data.load_dataset", only_mnist)
+    monkeypatch.setattr("landscape_utils.data.datasets.load_dataset", only_mnist)
     assert landscape("data", "--all", monkeypatch=monkeypatch) == 1
     said = capsys.readouterr()
     assert "mnist" in said.out
@@ -239,7 +239,7 @@ def test_the_cache_can_be_listed_measured_and_cleared(
 def test_report_reads_the_verdicts_from_the_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from landscape_utils import claims
+    from landscape_utils.suite import claims
 
     about = {"notebook": "01_cctm", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {}}
     path = tmp_path / "01_cctm.claims.json"

@@ -1,6 +1,6 @@
-from landscape_utils import costs
-from landscape_utils.data import Dataset
-from landscape_utils.recipes import RunSpec
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.run import costs
+from landscape_utils.training.recipes import RunSpec
 
 
 def test_estimates_grow_with_the_work(small: Dataset) -> None:

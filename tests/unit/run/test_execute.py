@@ -11,8 +11,8 @@ import nbformat
 import psutil
 import pytest
 
-from landscape_utils import execute
-from tests.unit.test_cli import landscape
+from landscape_utils.run import execute
+from tests.unit.run.test_cli import landscape
 
 CODES = {
     "bad": ["raise RuntimeError('broken\\non purpose')"],
@@ -88,7 +88,7 @@ def test_a_notebook_that_is_mended_is_missing_no_more(folder: Path) -> None:
 def test_ctrl_c_stops_everything_and_leaves_no_process(at_once: int, whom: str, folder: Path) -> None:
     again = write(folder / "slow2.ipynb", "x = 1  # type: int", *CODES["slow"])
     words = ["run", str(folder / "slow.ipynb"), str(again), f"--at-once={at_once}", f"--out={folder / 'out'}"]
-    command = [sys.executable, "-m", "landscape_utils.cli", *words]
+    command = [sys.executable, "-m", "landscape_utils.run.cli", *words]
     with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running:
         started = begun = time.monotonic()
         children: list[psutil.Process] = []

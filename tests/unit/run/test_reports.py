@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import claims, interference_claims, reports
-from landscape_utils.ledger import CLAIMS, PICTURES
+from landscape_utils.run import reports
+from landscape_utils.sections.cctm import claims as interference_claims
+from landscape_utils.suite import claims
+from landscape_utils.suite.ledger import CLAIMS, PICTURES
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 ABOUT = {
     "notebook": "01_cctm",
     "profile": "quick",

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landscape_utils import claims, sweep_plots, sweep_results
-from tests.unit.test_sweep_results import finished
+from landscape_utils.run import sweep_plots, sweep_results
+from landscape_utils.suite import claims
+from tests.unit.run.test_sweep_results import finished
 
 
 def test_seeds_alone_and_two_parameters_can_be_drawn_and_nothing_cannot(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import claims, sweep_results
-from landscape_utils.sweeps import DONE, Cell
+from landscape_utils.run import sweep_results
+from landscape_utils.run.sweeps import DONE, Cell
+from landscape_utils.suite import claims
 
 ABOUT = {"notebook": "n", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {"torch": "2"}}
 

@@ -5,7 +5,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from landscape_utils import sweeps
+from landscape_utils.run import sweeps
 
 PARAMETERS = (
     'width = 1  # type: int\nseeds = [0]  # type: list[int]\nwhat = "a"  # type: str\nnets = ["n"]  # type: list[str]\n'

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import claims
-from landscape_utils import interference_claims as verdicts
-from landscape_utils.glyphs import GLYPHS10, KNOWN_PAIRS
+from landscape_utils.data.letters import GLYPHS10, KNOWN_PAIRS
+from landscape_utils.sections.cctm import claims as verdicts
+from landscape_utils.suite import claims
 
 
 def matrix(pair_rate: float, other: float, names: tuple[str, ...] = GLYPHS10, n: int = 1000) -> xr.DataArray:

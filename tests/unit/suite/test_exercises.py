@@ -1,4 +1,4 @@
-from landscape_utils.exercises import check
+from landscape_utils.suite.exercises import check
 
 
 def test_open_right_and_wrong_answers() -> None:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 import xarray as xr
 
-from landscape_utils import plots
+from landscape_utils.suite import plots
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

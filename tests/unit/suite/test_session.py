@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from landscape_utils import profiles
-from landscape_utils.models import model_names
-from landscape_utils.profile_tables import PROFILES
+from landscape_utils.suite import session as profiles
+from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.training.models import model_names
 
 
 @pytest.mark.parametrize(("notebook", "profile"), [(n, p) for n, found in PROFILES.items() for p in found])

@@ -2,8 +2,8 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 
-from landscape_utils import widgets
-from landscape_utils.plots import to_png
+from landscape_utils.suite import widgets
+from landscape_utils.suite.plots import to_png
 
 PNG = b"\x89PNG"
 

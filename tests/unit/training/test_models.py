@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_utils.models import build_model, model_names, model_options
+from landscape_utils.training.models import build_model, model_names, model_options
 
 CIFAR = (3, 32, 32)
 LIGHT = {

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from landscape_utils import training
-from landscape_utils.data import Dataset, load_dataset
-from landscape_utils.inference import outcomes
+from landscape_utils.data.datasets import Dataset, load_dataset
+from landscape_utils.data.labels import permute_labels
+from landscape_utils.engine.inference import outcomes
 from landscape_utils.interference import cctm
-from landscape_utils.labels import permute_labels
-from landscape_utils.models import build_model
-from landscape_utils.recipes import RECIPES, RunSpec
-from landscape_utils.store import DamagedFileWarning
-from landscape_utils.training import learning_rate, train
+from landscape_utils.kit.store import DamagedFileWarning
+from landscape_utils.training import training
+from landscape_utils.training.models import build_model
+from landscape_utils.training.recipes import RECIPES, RunSpec
+from landscape_utils.training.training import learning_rate, train
 from tests.conftest import small_arrays
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import hardness
-from landscape_utils import plateau_claims as verdicts
-from landscape_utils.claims import student
-from landscape_utils.plateau_study import Way
+from landscape_utils.plateau import hardness
+from landscape_utils.sections.bias_plateau import claims as verdicts
+from landscape_utils.sections.bias_plateau.study import Way
+from landscape_utils.suite.claims import student
 
 ALPHAS = np.linspace(0, 1, 51)
 GUESS = {"loss": np.log(10), "mistake_rate": 0.9}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils.claims import wilson
-from landscape_utils.homogeneous_claims import learned_last_has_largest_bias
-from tests.unit.test_homogeneous import made_up
+from landscape_utils.sections.bias_plateau.homogeneous_claims import learned_last_has_largest_bias
+from landscape_utils.suite.claims import wilson
+from tests.unit.plateau.test_homogeneous import made_up
 
 
 def networks(hits: int, *, seeds: int = 40, unlearned: int = 0) -> xr.Dataset:

@@ -2,9 +2,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_hex
 
-from landscape_utils import homogeneous_plots as pictures
-from landscape_utils.plots import COLOURS
-from tests.unit.test_homogeneous import made_up
+from landscape_utils.sections.bias_plateau import homogeneous_plots as pictures
+from landscape_utils.suite.plots import COLOURS
+from tests.unit.plateau.test_homogeneous import made_up
 
 RESULTS = made_up([[1, 3, 2], [1, 2, 3]], [[-1, 2, 0.5], [0, 1, 2]])
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from landscape_utils import RunSpec, plateau_panel
-from landscape_utils import plateau_study as study
-from landscape_utils.data import Dataset
-from landscape_utils.widgets import Panel
+from landscape_utils import RunSpec
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.sections.bias_plateau import panel as plateau_panel
+from landscape_utils.sections.bias_plateau import study
+from landscape_utils.suite.widgets import Panel
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from landscape_utils import hardness, plateau_plots
-from tests.unit.test_plateau_claims import orders, predictions, spread, ways
+from landscape_utils.plateau import hardness
+from landscape_utils.sections.bias_plateau import plots as plateau_plots
+from tests.unit.sections.bias_plateau.test_claims import orders, predictions, spread, ways
 
 
 def test_a_panel_shows_every_seed_the_means_and_a_uniform_guess():

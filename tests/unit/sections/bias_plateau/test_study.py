@@ -4,10 +4,10 @@ import torch
 import xarray as xr
 
 from landscape_utils import RunSpec, interpolate, train
-from landscape_utils import plateau_study as study
-from landscape_utils.data import Dataset
-from landscape_utils.plateau import class_flips, competition, plateau_length
-from landscape_utils.runs import Run
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.plateau.plateau import class_flips, competition, plateau_length
+from landscape_utils.sections.bias_plateau import study
+from landscape_utils.training.runs import Run
 
 
 def specs(seeds=(0, 1), **options):
@@ -162,6 +162,6 @@ def test_outputs_are_the_models_at_both_ends(net):
 
 def test_a_trained_network_is_trained_once(net, monkeypatch):
     net.runs(progress=False)
-    monkeypatch.setattr("landscape_utils.training._fit", None)
+    monkeypatch.setattr("landscape_utils.training.training._fit", None)
     assert [r.spec.seed for r in net.runs(progress=False)] == [0, 1]
     assert train(net.specs[0], data=net.data, progress=False).best_epoch >= 1

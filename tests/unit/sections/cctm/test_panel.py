@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_utils.data import Dataset
-from landscape_utils.inference import outcomes
-from landscape_utils.interference import cctm_of
-from landscape_utils.interference_panel import cctm_panel
-from landscape_utils.widgets import Panel
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine.inference import outcomes
+from landscape_utils.interference.cctm import cctm_of
+from landscape_utils.sections.cctm.panel import cctm_panel
+from landscape_utils.suite.widgets import Panel
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.image import AxesImage
 
-from landscape_utils import interference as i10e
-from landscape_utils import interference_plots, plots
-from tests.unit.test_interference import random_rates
+from landscape_utils.interference import cctm as i10e
+from landscape_utils.sections.cctm import plots as interference_plots
+from landscape_utils.suite import plots
+from tests.unit.interference.test_cctm import random_rates
 
 
 def heat(ax: plt.Axes) -> AxesImage:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from landscape_utils import double_descent_claims as verdicts
+from landscape_utils.sections.double_descent import claims as verdicts
 
 WIDTHS = [2, 4, 8, 16, 32, 64, 128]
 ERROR = [0.6, 0.2, 0.3, 0.4, 0.25, 0.2, 0.15]

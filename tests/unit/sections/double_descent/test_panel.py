@@ -1,8 +1,8 @@
 import pytest
 
-from landscape_utils import double_descent_panel as panels
-from landscape_utils.data import Dataset
-from tests.unit.test_double_descent_study import family
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.sections.double_descent import panel as panels
+from tests.unit.sections.double_descent.test_study import family
 
 WIDTHS = [2, 3, 4, 5, 6]
 HOW = {"points": 5, "n_t": 2, "rank": 0}

@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from landscape_utils import double_descent_plots as pictures
-from tests.unit.test_double_descent_claims import WIDTHS, table
+from landscape_utils.sections.double_descent import plots as pictures
+from tests.unit.sections.double_descent.test_claims import WIDTHS, table
 
 
 def whole() -> xr.Dataset:

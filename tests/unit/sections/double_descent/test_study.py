@@ -9,9 +9,9 @@ import xarray as xr
 from torch import nn
 
 import landscape_utils as lu
-from landscape_utils import double_descent_study as study
-from landscape_utils.data import Dataset, Labelled
-from landscape_utils.recipes import RunSpec
+from landscape_utils.data.datasets import Dataset, Labelled
+from landscape_utils.sections.double_descent import study
+from landscape_utils.training.recipes import RunSpec
 
 
 def family(data: Dataset, model: str, **options: Any) -> study.Family:

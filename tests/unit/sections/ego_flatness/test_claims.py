@@ -6,10 +6,10 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from landscape_utils import claims
-from landscape_utils import ego_claims as verdicts
-from landscape_utils.claims import Judgement
-from tests.unit.test_interference import rates_of
+from landscape_utils.sections.ego_flatness import claims as verdicts
+from landscape_utils.suite import claims
+from landscape_utils.suite.claims import Judgement
+from tests.unit.interference.test_cctm import rates_of
 
 Rows = dict[str, dict[str, list[float]]]
 Mark = tuple[str | int, ...]

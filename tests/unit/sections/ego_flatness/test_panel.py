@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_utils import ego_panel, engine
-from landscape_utils.data import Dataset
-from landscape_utils.ego import class_gradients, ego_surface
-from landscape_utils.ego_study import Moved
-from landscape_utils.models import build_model
-from landscape_utils.widgets import Panel
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import engine
+from landscape_utils.interference.ego import class_gradients, ego_surface
+from landscape_utils.sections.ego_flatness import panel as ego_panel
+from landscape_utils.sections.ego_flatness.study import Moved
+from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.models import build_model
 
 PNG = b"\x89PNG"
 PAIRS = [("class0", "class1"), ("class1", "class2"), ("class0", "class2")]

@@ -10,10 +10,13 @@ import xarray as xr
 from torch import Tensor, nn
 
 import landscape_utils as lu
-from landscape_utils import ego, ego_study, flatness, space
-from landscape_utils.data import Labelled
-from landscape_utils.ego_study import Member, Moved
-from tests.unit.test_interference import rates_of
+from landscape_utils.data.datasets import Labelled
+from landscape_utils.engine import space
+from landscape_utils.engine.class_gradients import class_gradients
+from landscape_utils.interference import ego, flatness
+from landscape_utils.sections.ego_flatness import study as ego_study
+from landscape_utils.sections.ego_flatness.study import Member, Moved
+from tests.unit.interference.test_cctm import rates_of
 
 CLASSES = ("cat", "bird", "ship", "dog")
 PAIR, OTHER = ("ship", "cat"), ("bird", "dog")
@@ -169,7 +172,7 @@ def images() -> Labelled:
 
 def moved_of(seed: int = 0) -> Moved:
     model, data = network(seed), images()
-    return Moved(model, ego.class_gradients(model, data), data)
+    return Moved(model, class_gradients(model, data), data)
 
 
 @pytest.fixture(scope="module")
@@ -410,9 +413,9 @@ def test_a_trained_model_is_moved_along_its_own_gradients(small_npz: Path) -> No
     assert {one.images.inputs.device, one.gradients.device} == {next(one.model.parameters()).device}
     for name, value in run.weights("final").items():
         assert torch.equal(one.model.state_dict()[name].cpu(), value)
-    whole = ego.class_gradients(run.model(), data.train)  # of the 60 training images, not of 9
+    whole = class_gradients(run.model(), data.train)  # of the 60 training images, not of 9
     torch.testing.assert_close(one.gradients.cpu(), whole, rtol=1e-4, atol=1e-6)
-    assert not torch.allclose(whole, ego.class_gradients(run.model(), data.train.stratified(9)), rtol=1e-2)
+    assert not torch.allclose(whole, class_gradients(run.model(), data.train.stratified(9)), rtol=1e-2)
     assert len(ego_study.moved(run, data.train).images.targets) == 60
     got = ego_study.accuracies(runs).squeeze()
     assert float(got.train_accuracy) == pytest.approx(lu.outcomes(run.model(), data.train).accuracy)

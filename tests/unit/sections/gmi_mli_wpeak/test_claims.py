@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import curve_claims as verdicts
-from landscape_utils.claims import Judgement, wilson
-from landscape_utils.curves import name_curve
-from landscape_utils.walks import TOWARDS, Line, Walk
+from landscape_utils.landscape.curves import name_curve
+from landscape_utils.landscape.walks import TOWARDS, Line, Walk
+from landscape_utils.sections.gmi_mli_wpeak import claims as verdicts
+from landscape_utils.suite.claims import Judgement, wilson
 
 WALK = Walk()
 CHANCE = float(np.log(3))

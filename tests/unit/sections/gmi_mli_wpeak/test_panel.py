@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from landscape_utils import curve_panel, space
-from landscape_utils.data import Dataset
-from landscape_utils.directions import Directions
-from landscape_utils.models import build_model
-from landscape_utils.widgets import Panel
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import space
+from landscape_utils.landscape.directions import Directions
+from landscape_utils.sections.gmi_mli_wpeak import panel as curve_panel
+from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.models import build_model
 
 PNG = b"\x89PNG"
 

@@ -1,9 +1,9 @@
 import numpy as np
 import xarray as xr
 
-from landscape_utils import curve_plots as pictures
-from landscape_utils.walks import TOWARDS, Walk
-from tests.unit.test_curve_claims import CHANCE, LAM, V, line
+from landscape_utils.landscape.walks import TOWARDS, Walk
+from landscape_utils.sections.gmi_mli_wpeak import plots as pictures
+from tests.unit.sections.gmi_mli_wpeak.test_claims import CHANCE, LAM, V, line
 
 
 def test_a_panel_shows_chance_the_model_and_the_average_count() -> None:

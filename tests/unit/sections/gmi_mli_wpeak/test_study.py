@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 
 import landscape_utils as lu
-from landscape_utils import curve_study as study
-from landscape_utils import space, walks
-from landscape_utils.data import Dataset
-from landscape_utils.walks import Walk
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import space
+from landscape_utils.landscape import walks
+from landscape_utils.landscape.walks import Walk
+from landscape_utils.sections.gmi_mli_wpeak import study
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import gradient_claims as verdicts
-from tests.unit.test_gradient_study import sizes
+from landscape_utils.sections.gradient_split import claims as verdicts
+from tests.unit.sections.gradient_split.test_study import sizes
 
 EPOCHS = ["0", "1", "4", "end"]
 SEEDS = np.array([0.95, 1.0, 1.05])

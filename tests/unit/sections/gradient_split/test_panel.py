@@ -1,7 +1,7 @@
 import pytest
 
-from landscape_utils import gradient_panel
-from tests.unit.test_gradient_claims import course
+from landscape_utils.sections.gradient_split import panel as gradient_panel
+from tests.unit.sections.gradient_split.test_claims import course
 
 
 @pytest.mark.parametrize(("control", "value"), [("layer", "fc"), ("epoch", "end")])

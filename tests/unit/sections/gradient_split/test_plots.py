@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from landscape_utils import gradient_plots
-from landscape_utils.gradient_claims import permuted_share
-from tests.unit.test_gradient_claims import EPOCHS, course
-from tests.unit.test_gradient_study import sizes
+from landscape_utils.sections.gradient_split import plots as gradient_plots
+from landscape_utils.sections.gradient_split.claims import permuted_share
+from tests.unit.sections.gradient_split.test_claims import EPOCHS, course
+from tests.unit.sections.gradient_split.test_study import sizes
 
 
 def test_norm_maps_share_one_range_and_have_the_first_layer_on_top():

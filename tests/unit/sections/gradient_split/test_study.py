@@ -7,9 +7,9 @@ import torch
 import xarray as xr
 
 from landscape_utils import RunSpec, gradient_split
-from landscape_utils import gradient_study as study
-from landscape_utils.gradients import WeightGradients, split
-from landscape_utils.memorization import trained
+from landscape_utils.memorization.gradients import WeightGradients, split
+from landscape_utils.memorization.memorized import trained
+from landscape_utils.sections.gradient_split import study
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import spectrum_claims as verdicts
-from landscape_utils import spectrum_study as study
-from tests.unit.test_curve_claims import assert_judged
-from tests.unit.test_spectrum_study import noise, plane, spectrum
+from landscape_utils.sections.hessian_surfaces import claims as verdicts
+from landscape_utils.sections.hessian_surfaces import study
+from tests.unit.sections.gmi_mli_wpeak.test_claims import assert_judged
+from tests.unit.sections.hessian_surfaces.test_study import noise, plane, spectrum
 
 Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

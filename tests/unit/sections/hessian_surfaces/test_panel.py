@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_utils import surface_panel
-from landscape_utils.data import Dataset
-from landscape_utils.directions import Directions
-from landscape_utils.widgets import Panel
-from tests.unit.test_curve_panel import PNG, around, changed
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.landscape.directions import Directions
+from landscape_utils.sections.hessian_surfaces import panel as surface_panel
+from landscape_utils.suite.widgets import Panel
+from tests.unit.sections.gmi_mli_wpeak.test_panel import PNG, around, changed
 
 __all__ = ["around"]  # a fixture
 

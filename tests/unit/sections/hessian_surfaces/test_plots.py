@@ -4,9 +4,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from landscape_utils import spectrum_plots as pictures
-from tests.unit.test_spectrum_claims import bottle, pieces, saddle
-from tests.unit.test_spectrum_study import noise, plane, spectrum
+from landscape_utils.sections.hessian_surfaces import plots as pictures
+from tests.unit.sections.hessian_surfaces.test_claims import bottle, pieces, saddle
+from tests.unit.sections.hessian_surfaces.test_study import noise, plane, spectrum
 
 
 def test_a_density_is_logarithmic_and_marks_both_ends() -> None:

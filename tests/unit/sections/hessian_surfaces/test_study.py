@@ -8,12 +8,12 @@ import xarray as xr
 from torch import nn
 from torch.func import functional_call
 
-from landscape_utils import space
-from landscape_utils import spectrum_study as study
-from landscape_utils.data import Dataset
-from landscape_utils.directions import Directions
-from landscape_utils.second_order import quadratic_moments
-from landscape_utils.traces import Estimate
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.engine import space
+from landscape_utils.landscape.directions import Directions
+from landscape_utils.landscape.second_order import quadratic_moments
+from landscape_utils.landscape.traces import Estimate
+from landscape_utils.sections.hessian_surfaces import study
 
 AXIS = np.linspace(-1, 1, 9)
 

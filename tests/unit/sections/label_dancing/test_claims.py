@@ -7,12 +7,12 @@ import pytest
 import torch
 import xarray as xr
 
-from landscape_utils import claims
-from landscape_utils import dancing_claims as verdicts
-from landscape_utils.dancing import Floats
-from landscape_utils.dancing_claims import CIFAR10
-from landscape_utils.interference import bootstrap_interval
-from tests.unit.test_dancing import movie_of
+from landscape_utils.interference.cctm import bootstrap_interval
+from landscape_utils.interference.dancing import Floats
+from landscape_utils.sections.label_dancing import claims as verdicts
+from landscape_utils.sections.label_dancing.claims import CIFAR10
+from landscape_utils.suite import claims
+from tests.unit.interference.test_dancing import movie_of
 
 PAIRS = (("cat", "dog"), ("automobile", "truck"))
 ENDS = (("cat", "dog"), ("dog", "cat"), ("automobile", "truck"), ("truck", "automobile"))

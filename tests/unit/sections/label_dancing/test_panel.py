@@ -2,9 +2,9 @@ import matplotlib.pyplot as plt
 import pytest
 import xarray as xr
 
-from landscape_utils.dancing_panel import dancing_panel
-from landscape_utils.widgets import Panel
-from tests.unit.test_dancing import CIFAR10, movie_of, random_movie
+from landscape_utils.sections.label_dancing.panel import dancing_panel
+from landscape_utils.suite.widgets import Panel
+from tests.unit.interference.test_dancing import CIFAR10, movie_of, random_movie
 
 PNG = b"\x89PNG"
 

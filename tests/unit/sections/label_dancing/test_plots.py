@@ -5,10 +5,10 @@ import xarray as xr
 from matplotlib.colors import to_rgba
 from matplotlib.quiver import Quiver
 
-from landscape_utils import dancing
-from landscape_utils import dancing_plots as pictures
-from landscape_utils.plots import to_png
-from tests.unit.test_dancing import CIFAR10, movie_of, random_movie
+from landscape_utils.interference import dancing
+from landscape_utils.sections.label_dancing import plots as pictures
+from landscape_utils.suite.plots import to_png
+from tests.unit.interference.test_dancing import CIFAR10, movie_of, random_movie
 
 
 @pytest.fixture(scope="module")

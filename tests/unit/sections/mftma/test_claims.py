@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import manifold_claims as verdicts
-from landscape_utils.labels import SUBSETS
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.sections.mftma import claims as verdicts
 
 LAYERS = ["pixels", *"abcdefgh"]
 JITTER = np.array([-0.01, 0.0, 0.01])

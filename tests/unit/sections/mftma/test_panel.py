@@ -2,9 +2,10 @@
 
 import pytest
 
-from landscape_utils import RunSpec, manifold_panel, train
-from landscape_utils.manifold_study import Sampling
-from landscape_utils.widgets import Panel
+from landscape_utils import RunSpec, train
+from landscape_utils.sections.mftma import panel as manifold_panel
+from landscape_utils.sections.mftma.study import Sampling
+from landscape_utils.suite.widgets import Panel
 
 
 @pytest.fixture

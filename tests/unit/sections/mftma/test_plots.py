@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import manifold_plots
-from landscape_utils.labels import SUBSETS
+from landscape_utils.data.labels import SUBSETS
+from landscape_utils.sections.mftma import plots as manifold_plots
 
 random = np.random.default_rng(0)
 

@@ -6,9 +6,9 @@ import torch
 import xarray as xr
 
 from landscape_utils import RunSpec, ball_capacity, class_manifolds, mftma, train
-from landscape_utils import manifold_study as study
-from landscape_utils.memorization import trained
-from landscape_utils.runs import Run
+from landscape_utils.memorization.memorized import trained
+from landscape_utils.sections.mftma import study
+from landscape_utils.training.runs import Run
 
 KIND = {"dataset": "glyphs10", "model": "fcn", "train_size": 120, "test_size": 60, "epochs": 1, "augment": False}
 OPTIONS = {"depth": 3, "width": 16}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from landscape_utils import rewinding_claims as verdicts
-from tests.unit.test_rewinding_study import made
+from landscape_utils.sections.rewinding import claims as verdicts
+from tests.unit.sections.rewinding.test_study import made
 
 
 def courses(last, *, first=0.5, final=0.5, stopped=0.8, seeds=3, peak=1):

@@ -1,10 +1,11 @@
 import pytest
 
-from landscape_utils import rewinding, rewinding_panel
-from landscape_utils import rewinding_study as study
-from landscape_utils.runs import Run
-from landscape_utils.widgets import Panel
-from tests.unit.test_rewinding_study import runs
+from landscape_utils.memorization import rewinding
+from landscape_utils.sections.rewinding import panel as rewinding_panel
+from landscape_utils.sections.rewinding import study
+from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.runs import Run
+from tests.unit.sections.rewinding.test_study import runs
 
 __all__ = ["runs"]
 

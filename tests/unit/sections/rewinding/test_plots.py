@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils import rewinding_plots as pictures
-from landscape_utils.rewinding_study import SUBSETS
-from tests.unit.test_rewinding_claims import courses, settled_at
-from tests.unit.test_rewinding_study import made
+from landscape_utils.sections.rewinding import plots as pictures
+from landscape_utils.sections.rewinding.study import SUBSETS
+from tests.unit.sections.rewinding.test_claims import courses, settled_at
+from tests.unit.sections.rewinding.test_study import made
 
 
 def test_a_line_a_layer_and_early_stopping_across():

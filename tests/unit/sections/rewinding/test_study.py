@@ -9,10 +9,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape_utils import RunSpec, rewinding
-from landscape_utils import rewinding_study as study
-from landscape_utils.memorization import trained
-from landscape_utils.runs import Run
+from landscape_utils import RunSpec
+from landscape_utils.memorization import rewinding
+from landscape_utils.memorization.memorized import trained
+from landscape_utils.sections.rewinding import study
+from landscape_utils.training.runs import Run
 from tests.conftest import small_arrays
 
 
