@@ -23,9 +23,11 @@ from landscape_utils.engine.shadow import (
     averaging_statistics,
     classifier,
     fastest_layout,
+    gather,
     install,
     pack,
     update_statistics,
+    views,
 )
 from landscape_utils.kit import store
 from landscape_utils.kit.threads import processor
@@ -34,6 +36,7 @@ Statistics = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
 
 CANDIDATES = {"cpu": (25, 50, 100, 200, 500), "cuda": (500, 1000, 2000, 5000), "mps": (250, 500, 1000)}
+CANDIDATES["first layer"] = (500, 1000, 2000)  # what is left of an MLP has small activations
 TRIAL_EXAMPLES, TRIAL_SECONDS, TRIAL_SHARE = 500, 2.0, 0.05
 
 
@@ -97,9 +100,22 @@ class Engine:
             self.classes = logits.shape[1]
             self._logits = torch.empty(len(targets), self.classes, dtype=logits.dtype, device=self.device)
         if not self._norms:
-            self._first = FirstLayer.found(self._model, self._weights, self._vectors, self._inputs)
+            self._first = self._first_layer()
             self._folds = fold(self._model, self._weights, self._inputs[:2])
         self.batch = self._measured_batch(model, points)
+
+    def _first_layer(self) -> FirstLayer | None:
+        """Compute an affine first layer once; its weights then need not move from point to point."""
+        names = [name for name, _ in self._model.named_parameters()]
+        parts = [views(vector, self._model) for vector in self._vectors]
+        first = FirstLayer.found(self._model, self._weights, self._vectors, self._inputs)
+        left = dict(self._model.named_parameters())
+        if first is not None and left:
+            kept = [[part for name, part in zip(names, every, strict=True) if name in left] for every in parts]
+            self._vectors = [gather(every, self._model) for every in kept]
+            self._weights = self._vectors[0].clone()
+            install(self._model, self._weights)
+        return first
 
     @torch.inference_mode()
     def at(self, coordinates: Sequence[float]) -> Sums:
@@ -154,9 +170,8 @@ class Engine:
         shelf = store.shelf("batch-sizes", store.digest(key))
         known = shelf.get_json("batch")
         if known is None:
-            trial = best_batch(
-                self._timed, CANDIDATES.get(self.device.type, CANDIDATES["cpu"]), points * len(self._targets)
-            )
+            kind = self.device.type if self._first is None else "first layer"
+            trial = best_batch(self._timed, CANDIDATES.get(kind, CANDIDATES["cpu"]), points * len(self._targets))
             size, whole = trial
             if not whole:
                 return size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from landscape_utils.engine.shadow import TRIED, agree, views
 
 BYTES = 1 << 29  # the most that the precomputed outputs may take
-BATCH = 500
+BATCH = 5000
 NUDGE = 0.05  # share of the weights' norm by which the layer is tried away from the origin
 
 
@@ -33,10 +33,11 @@ class FirstLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Combine the outputs of the examples in `part` at `coordinates`."""
         origin, *directions = (term[self.part] for term in self._terms)
-        total = origin.clone()
-        for lam, term in zip(self.coordinates, directions, strict=True):
-            if lam != 0:  # a term that is not finite leaves no trace
-                total.add_(term, alpha=lam)
+        # A term that is not finite leaves no trace where its coordinate is zero.
+        moves = [(lam, term) for lam, term in zip(self.coordinates, directions, strict=True) if lam != 0]
+        total = torch.add(origin, moves[0][1], alpha=moves[0][0]) if moves else origin.clone()
+        for lam, term in moves[1:]:
+            total.add_(term, alpha=lam)
         return total
 
     @classmethod
@@ -132,13 +133,23 @@ def _needing_gradients(tree: nn.Module) -> Iterator[None]:
             p.requires_grad_(False)
 
 
+class _Caught(Exception):
+    """A layer's input was seen: nothing after it need be computed."""
+
+
 def _input_of(tree: nn.Module, layer: nn.Linear, inputs: Tensor) -> Tensor:
     """Catch what a layer is given for all inputs."""
     caught: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda module, args: caught.append(args[0]))
+
+    def catch(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        caught.append(args[0])
+        raise _Caught
+
+    handle = layer.register_forward_pre_hook(catch)
     try:
         for part in inputs.split(BATCH):
-            tree(part)
+            with suppress(_Caught):
+                tree(part)
     finally:
         handle.remove()
-    return torch.cat(caught)
+    return caught[0] if len(caught) == 1 else torch.cat(caught)

@@ -62,6 +62,9 @@ def fold(tree: nn.Module, weights: Tensor, inputs: Tensor) -> list[Fold]:
         weights: the vector that its parameters view.
         inputs: a few examples.
     """
+    kinds = {type(module) for module in tree.modules()}
+    if kinds.isdisjoint(CONVOLUTIONS) or kinds.isdisjoint(NORMS):
+        return []
     with _nudged(weights):
         pairs = _adjacent(tree, inputs)
         expected = tree(inputs)

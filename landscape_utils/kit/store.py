@@ -30,6 +30,9 @@ from landscape_utils.kit.files import TEMPORARY, home, write_atomically
 FORMAT = 1  # raise it when the same is computed differently: what is kept is then not reused
 
 
+NO_SHELVES = ("app", "data", "locks", "out")  # what else lies in the cache folder
+
+
 class DamagedFileWarning(UserWarning):
     """A file of the cache did not hold what was written; it was set aside."""
 
@@ -178,6 +181,11 @@ def same_logits(before: Tensor, now: Tensor) -> bool:
     tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
     scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
     return torch.allclose(before.double(), now.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def kinds() -> list[str]:
+    """List the kinds of shelves that there are."""
+    return sorted(p.name for p in home().glob("*") if p.is_dir() and p.name not in NO_SHELVES)
 
 
 def shelves(kind: str) -> list[Shelf]:

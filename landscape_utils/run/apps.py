@@ -15,7 +15,7 @@ import nbformat
 from landscape_utils.data.sources import is_path
 from landscape_utils.kit import store
 from landscape_utils.kit.files import home, write_atomically
-from landscape_utils.run.execute import read_notebook
+from landscape_utils.suite.notebooks import read_notebook
 
 # Voila's pages ask another host for icons; with this they do not, and a room without a network waits for nothing.
 POLICY = "default-src 'self' data: blob: ws: wss: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"

@@ -15,9 +15,12 @@ from tqdm import tqdm
 
 from landscape_utils.kit import store
 from landscape_utils.kit.files import home
+from landscape_utils.suite import profiles
+from landscape_utils.suite.notebooks import notebook_path
 
 if TYPE_CHECKING:
     from landscape_utils.run import sweeps
+    from landscape_utils.suite.session import Session
 
 app = typer.Typer(
     help="Notebooks on why deep networks generalise: run them, fetch their data, look after their cache.",
@@ -28,17 +31,6 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="What was computed once and is remembered.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cache, name="cache")
-KINDS = {  # shelves, and what lies on them
-    "runs": "runs",
-    "points": "landscapes",
-    "spectra": "spectra",
-    "mined": "mined directions",
-    "geometry": "manifold geometries",
-    "gradients": "split gradients",
-    "widths": "widths of double descent",
-    "rewound": "rewound networks",
-    "batch-sizes": "batch sizes",
-}
 
 
 def main() -> None:
@@ -72,20 +64,20 @@ def run(
     """Execute notebooks and say where their pictures, numbers and claims lie."""
     from landscape_utils.run import execute
 
-    names = list(execute.ORDER) if every else list(notebooks or [])
+    names = profiles.in_order() if every else list(notebooks or [])
     if not names:
         raise ValueError("no notebook is named; give names such as 01_cctm, or --all")
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
     # Everything is checked before anything is written.
     jobs = []
     for name in names:
-        path = execute.notebook_path(name)
+        path = notebook_path(name)
         values = execute.parse(path, given)
-        jobs.append((path, values, execute.setup_of(path, values)))
-    execute.check_data(setup for _, _, setup in jobs)
+        jobs.append((path, values, execute.session_of(path, values)))
+    execute.check_data(one for _, _, one in jobs)
     if dry_run:
-        for path, _, setup in jobs:
-            _print_costs(path, setup)
+        for path, _, one in jobs:
+            _print_costs(path, one)
         return
     where = {"out": out, "figures": figures or out / "figures"}
     failed = []
@@ -122,10 +114,10 @@ def sweep(
     """Run a notebook over a product of parameters; the same command goes on where it was stopped."""
     from landscape_utils.run import execute, sweeps
 
-    path = execute.notebook_path(notebook)
+    path = notebook_path(notebook)
     given = list(parameter or []) + ([f"profile={profile}"] if profile else [])
     cells = sweeps.cells_of(path, given, out)
-    execute.check_data([execute.setup_of(path, cell.values) for cell in cells])  # told before anything runs
+    execute.check_data([execute.session_of(path, cell.values) for cell in cells])  # told before anything runs
     wrong: dict[sweeps.Cell, str] = {}
     if not all(cell.done for cell in cells):
         try:
@@ -159,18 +151,17 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
         print(f"  picture   {folder / 'sweep.png'}")
 
 
-def _print_costs(path: Path, setup: object) -> None:
+def _print_costs(path: Path, one: Session | None) -> None:
     from landscape_utils.run.costs import estimate
-    from landscape_utils.suite.session import Setup
     from landscape_utils.training.training import is_trained
 
-    if not isinstance(setup, Setup):
+    if one is None:
         print(f"{path.stem}: no training")
         return
-    data = setup.load_data(download=False)
-    print(f"{path.stem}, profile {setup.profile}, {data.sizes}")
+    data = one.load_data(download=False)
+    print(f"{path.stem}, profile {one.profile}, {data.sizes}")
     seconds = memory = disk = 0.0
-    for name, specs in setup.specs().items():
+    for name, specs in one.specs().items():
         cost = estimate(specs[0], data)
         for spec in specs:
             done = is_trained(spec, data)
@@ -189,12 +180,11 @@ def _print_costs(path: Path, setup: object) -> None:
 def list_notebooks() -> None:
     """List the notebooks, their profiles, and the names of datasets, models and recipes."""
     from landscape_utils.data.sources import dataset_names
-    from landscape_utils.suite.profile_tables import PROFILES
     from landscape_utils.training.models import model_names
     from landscape_utils.training.recipes import RECIPES
 
-    for name in _all_notebooks():
-        print(f"{name:20s} {', '.join(PROFILES.get(name, {}))}")
+    for name in profiles.names():
+        print(f"{name:20s} {', '.join(profiles.profiles(name))}")
     print(f"\ndatasets   {', '.join(dataset_names())}, path/to/arrays.npz, path/to/imagefolder")
     print(f"models     {', '.join(model_names())}, timm/<any name>")
     print(f"recipes    {', '.join(RECIPES)}")
@@ -243,17 +233,19 @@ def cache_list() -> None:
 @cache.command("size")
 def cache_size() -> None:
     """Say how much disk the cache takes."""
-    for kind, what in KINDS.items():
+    if not store.kinds():
+        print(f"nothing is kept in {home()}")
+    for kind in store.kinds():
         shelves = store.shelves(kind)
-        print(f"{len(shelves):5d} {what}, {_bytes(sum(map(store.size, shelves)))} in {home() / kind}")
+        print(f"{len(shelves):5d} {kind}, {_bytes(sum(map(store.size, shelves)))} in {home() / kind}")
 
 
 @cache.command("clear")
 def cache_clear() -> None:
     """Remove all that no process is computing."""
-    for kind, what in KINDS.items():
+    for kind in store.kinds():
         removed, busy = store.clear(kind)
-        print(f"removed {removed} {what}" + (f"; {busy} are being computed and stay" if busy else ""))
+        print(f"removed {removed} {kind}" + (f"; {busy} are being computed and stay" if busy else ""))
 
 
 @app.command()
@@ -291,10 +283,10 @@ def serve_panels(
     from landscape_utils.run import apps, execute
 
     jobs = []
-    for name in notebooks or _all_notebooks():
-        path = execute.notebook_path(name)
+    for name in notebooks or profiles.names():
+        path = notebook_path(name)
         values = execute.parse(path, list(parameter or []))
-        execute.check_data([execute.setup_of(path, values)])
+        execute.check_data([execute.session_of(path, values)])
         jobs.append((path, values))
     apps.serve(apps.prepare(jobs), ip=ip, port=port)
 
@@ -302,17 +294,9 @@ def serve_panels(
 @app.command()
 def lab(port: Annotated[int, typer.Option(help="Port on localhost.")] = 8888) -> None:
     """Open JupyterLab on localhost, with a token, in the folder of the notebooks."""
-    from landscape_utils.run.execute import notebook_path
-
-    folder = notebook_path(_all_notebooks()[0]).parent.resolve()
+    folder = notebook_path(profiles.names()[0]).parent.resolve()
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", "--ip=127.0.0.1", f"--port={port}"]
     os.execv(sys.executable, command)
-
-
-def _all_notebooks() -> list[str]:
-    from landscape_utils.suite.profile_tables import PROFILES
-
-    return sorted(PROFILES)
 
 
 def _existing(path: Path) -> Path:

@@ -5,109 +5,24 @@ from __future__ import annotations
 import ast
 import logging
 import os
-import re
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
-from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from landscape_utils.data import sources
 from landscape_utils.data.datasets import load_dataset
 from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.files import UNFINISHED, write_atomically
-from landscape_utils.suite.profile_tables import PROFILES
-from landscape_utils.suite.session import Setup, settle
-
-# Papermill's own reader takes no `None | str`.
-_TYPE_COMMENT = re.compile(r"\s*#\s*type:\s*([\w\[\],]+(?:\s*\|\s*[\w\[\],]+)*)")
-_TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's parameters cell: its name, type as written, and literal default."""
-
-    name: str
-    annotation: str
-    default: Any
-
-
-def notebook_path(name: str) -> Path:
-    """Find a notebook by its name or by its path.
-
-    Names are looked up in `./notebooks`, then beside the package (a checkout) and inside it (an installed wheel).
-
-    Raises:
-        ValueError: no such notebook; the nearest names are given.
-    """
-    if name.endswith(".ipynb") and Path(name).exists():
-        return Path(name)
-    here = Path(__file__).parents[1]
-    for folder in (Path("notebooks"), here.parent / "notebooks", here / "notebooks"):
-        path = folder / f"{name.removesuffix('.ipynb')}.ipynb"
-        if path.exists():
-            return path
-    raise unknown("notebook", name, PROFILES)
-
-
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read a notebook.
-
-    Raises:
-        ValueError: the file holds no notebook.
-    """
-    try:
-        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
-    except (ValueError, AttributeError, TypeError, KeyError, nbformat.ValidationError) as error:
-        raise ValueError(
-            f"{path} is no notebook, or a damaged one; give a Jupyter notebook in its own format"
-        ) from error
-    return notebook
-
-
-def parameters(path: Path) -> dict[str, Parameter]:
-    """Read the names, types and defaults in a notebook's cell tagged `parameters`.
-
-    Each line there is `name = literal  # type: annotation help`, or `name: annotation = literal`.
-
-    Raises:
-        ValueError: there is no such cell, or a line has no type or no literal.
-    """
-    cells = [c.source for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
-    try:
-        assigned = [s for s in ast.parse(cells[0]).body if isinstance(s, ast.Assign | ast.AnnAssign)] if cells else []
-    except SyntaxError as error:
-        raise ValueError(f"{path}: the cell tagged `parameters` is no Python ({error}); write literals only") from error
-    if not assigned:
-        raise ValueError(f"{path} has no cell tagged `parameters` with literals; tag the cell that holds them")
-    return {found.name: found for found in (_parameter(path, cells[0], statement) for statement in assigned)}
-
-
-def _parameter(path: Path, source: str, statement: ast.Assign | ast.AnnAssign) -> Parameter:
-    after = source.encode().splitlines()[(statement.end_lineno or 1) - 1][statement.end_col_offset :].decode()
-    commented = _TYPE_COMMENT.match(after)
-    target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
-    if isinstance(statement, ast.AnnAssign):
-        annotation = ast.unparse(statement.annotation)
-    else:
-        annotation = commented[1] if commented else ""
-    try:
-        eval(annotation, {"__builtins__": _TYPES})
-        return Parameter(ast.unparse(target), annotation, ast.literal_eval(statement.value or ""))
-    except (ValueError, SyntaxError, NameError, TypeError) as error:
-        raise ValueError(
-            f"{path}: the parameter `{ast.unparse(statement)}` has no literal default and type; "
-            "write `name = 1  # type: int`"
-        ) from error
+from landscape_utils.suite import profiles
+from landscape_utils.suite.notebooks import Parameter, parameters
+from landscape_utils.suite.session import Session, settle
 
 
 def parse(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
@@ -131,13 +46,9 @@ def parse(path: Path, assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(parameter: Parameter, text: str) -> Any:
-    wanted: Any = TypeAdapter(eval(parameter.annotation, {"__builtins__": _TYPES}))
-    candidates: list[Any] = [_literal(text), text, [_literal(part) for part in text.split(",")], text.split(",")]
-    for candidate in candidates:
-        try:
-            return wanted.validate_python(candidate, strict=True)
-        except ValidationError:
-            continue
+    for candidate in (_literal(text), text, [_literal(part) for part in text.split(",")], text.split(",")):
+        with suppress(ValueError):
+            return parameter.checked(candidate)
     raise ValueError(f"parameter {parameter.name} is {text!r}; it must be {parameter.annotation}")
 
 
@@ -148,55 +59,36 @@ def _literal(text: str) -> Any:
         return text
 
 
-def setup_of(path: Path, given: Mapping[str, Any]) -> Setup | None:
+def session_of(path: Path, given: Mapping[str, Any]) -> Session | None:
     """Settle a notebook's profile with the parameters that were given; None for a notebook that has no profiles.
 
     Raises:
         ValueError, FileNotFoundError: as `settle` does.
     """
-    if path.stem not in PROFILES:
+    if path.stem not in profiles.names():
         return None
-    defaults = {name: parameter.default for name, parameter in parameters(path).items()}
-    profile = PROFILES[path.stem].get(given.get("profile", defaults["profile"]), {})
-    settled = {f.name for f in fields(Setup)} - {"notebook"} | {"recipe", *profile.get("own", {})}
-    return settle(path.stem, **{k: v for k, v in {**defaults, **given}.items() if k in settled})
+    return settle(path.stem, {**{name: p.default for name, p in parameters(path).items()}, **given})
 
 
-def check_data(setups: Iterable[Setup | None]) -> None:
+def check_data(sessions: Iterable[Session | None]) -> None:
     """Check what notebooks are to read before a kernel starts: paths by reading them, stored archives by their ends.
 
     Raises:
         ValueError, FileNotFoundError: as `load_dataset` does.
     """
-    known = [setup for setup in setups if setup is not None]
+    known = [one for one in sessions if one is not None]
     distinct = {(s.dataset, s.train_size, s.test_size, s.image_size): s for s in known if sources.is_path(s.dataset)}
-    for setup in distinct.values():
-        setup.load_data(download=False)
-    second = {setup.own["simple"] for setup in known if "simple" in setup.own}  # of 05, which compares two
-    for name in second:
+    for one in distinct.values():
+        one.load_data(download=False)
+    others = {one.own[name] for one in known for name in profiles.datasets(one.notebook)}
+    for name in others:
         sources.check_name(name)
         if sources.is_path(name):
             load_dataset(name, download=False)
-    for name in second | {setup.dataset for setup in known}:
+    for name in others | {one.dataset for one in known}:
         packed = sources.data_folder() / f"{name}.npz"
         if name in sources.PUBLISHED and packed.exists() and not zipfile.is_zipfile(packed):
             raise ValueError(f"{packed} is damaged or is no .npz archive; fetch or write it again")
-
-
-# Trainings that notebooks share are met in turn, not at once; the tour tells what the others found.
-ORDER = (
-    "01_cctm",
-    "02_ego_flatness",
-    "04_gmi_mli_wpeak",
-    "06_mftma",
-    "05_bias_plateau",
-    "03_label_dancing",
-    "09_hessian_surfaces",
-    "07_rewinding",
-    "08_double_descent",
-    "10_gradient_split",
-    "00_tour",
-)
 
 
 def execute_all(

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from landscape_utils.kit.files import UNFINISHED
 from landscape_utils.suite import claims
 from landscape_utils.suite.claims import Judgement, Verdict
-from landscape_utils.suite.ledger import CLAIMS, PICTURES
+from landscape_utils.suite.ledger import CLAIMS
 from landscape_utils.suite.session import out_folder
 
 COLOURS = {  # told apart by all
@@ -78,10 +78,11 @@ def missing(out: Path) -> list[str]:
 
 def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
     """Find the picture a claim was read from; a notebook may draw one a network."""
-    if claim not in PICTURES:
+    picture = CLAIMS[claim].picture
+    if not picture:
         return None
-    exact = figures / f"{notebook}-{PICTURES[claim]}.png"
-    others = sorted(figures.glob(f"{notebook}-{PICTURES[claim]}-*.png"))
+    exact = figures / f"{notebook}-{picture}.png"
+    others = sorted(figures.glob(f"{notebook}-{picture}-*.png"))
     return exact if exact.exists() else next(iter(others), None)
 
 

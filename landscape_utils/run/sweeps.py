@@ -22,6 +22,7 @@ from tqdm import tqdm
 from landscape_utils.kit import store
 from landscape_utils.kit.files import write_atomically
 from landscape_utils.run import execute
+from landscape_utils.suite.notebooks import read_notebook
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -66,7 +67,7 @@ def cells_of(path: Path, assignments: Sequence[str], out: Path) -> list[Cell]:
         name, equals, text = assignment.partition("=")
         parts = _parts(text) if equals else [text]
         choices[name] = [execute.parse(path, [f"{name}={part}" if equals else name])[name] for part in parts]
-    code = store.digest({"code": [c.source for c in execute.read_notebook(path).cells if c.cell_type == "code"]})
+    code = store.digest({"code": [c.source for c in read_notebook(path).cells if c.cell_type == "code"]})
     swept = [name for name, values in choices.items() if len(values) > 1]
     cells = []
     for combination in product(*choices.values()):

@@ -1,10 +1,10 @@
-"""A notebook's parameters, put together from its profile and from what was given."""
+"""A notebook's session: its parameters settled, its figures shown, its claims judged, its results written."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from itertools import product
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape_utils.data import sources
@@ -19,15 +20,16 @@ from landscape_utils.data.datasets import Dataset, load_dataset, require_publish
 from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.files import home
 from landscape_utils.kit.threads import processor
-from landscape_utils.suite import claims, plots
-from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.suite import claims, plots, profiles
+from landscape_utils.suite.claims import Judgement
+from landscape_utils.suite.notebooks import notebook_path, parameters
 from landscape_utils.training.recipes import RECIPES, RunSpec
 from landscape_utils.training.training import default_device
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A notebook's parameters with everything derived.
+class Session:
+    """A notebook's parameters with everything derived, and what it has judged so far.
 
     Attributes:
         notebook, profile: which settings these are.
@@ -42,6 +44,7 @@ class Setup:
         own: the notebook's own numbers, by parameter.
         epsilon: share of training labels that are permuted; above 0, each seed draws its data and labels anew.
         accept_part: let the paper profile run on a part of the published data.
+        judged: the verdicts, in the notebook's order.
     """
 
     notebook: str
@@ -65,6 +68,7 @@ class Setup:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     epsilon: float = 0.0
+    judged: list[Judgement] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse what would fail only after the training."""
@@ -76,8 +80,8 @@ class Setup:
         if self.profile.startswith("paper") and not self.accept_part and self.dataset not in sources.PUBLISHED:
             known = ", ".join(sources.PUBLISHED)
             raise ValueError(f"the paper profile needs a published dataset ({known}), or accept_part=True")
-        for name, value in self.own.items():
-            fine, rule = _RULES.get(name, (_anything, ""))
+        for name, (fine, rule) in profiles.rules(self.notebook).items():
+            value = self.own.get(name)
             if value is not None and not fine(value):
                 raise ValueError(f"{name} is {value}; {rule}")
         self.specs()
@@ -125,15 +129,30 @@ class Setup:
             )
         return runs
 
-    def save(self, figure: Figure, name: str, numbers: xr.Dataset) -> None:
-        """Write a figure's picture, and its numbers beside the executed notebook."""
-        plots.save(
-            figure, f"{self.notebook}-{name}", numbers, figures=figures_folder(), out=out_folder(), formats=self.formats
-        )
+    def show(self, drawn: Figure | Axes, name: str, numbers: xr.Dataset, *, note: str = "") -> None:
+        """Write below a figure what it rests on, its picture to a file, and its numbers beside the executed notebook.
 
-    def save_claims(self, judgements: Sequence[claims.Judgement], data: Dataset) -> None:
-        """Write the verdicts, and what they rest on, beside the executed notebook."""
-        claims.save(judgements, out_folder() / f"{self.notebook}.claims.json", self.about(data))
+        Args:
+            drawn: the figure, or axes of it.
+            name: of the picture, without the notebook's.
+            numbers: what the figure shows.
+            note: the footnote.
+        """
+        figure = drawn.figure
+        assert isinstance(figure, Figure)
+        plots.footnote(figure, note)
+        name = f"{self.notebook}-{name}"
+        plots.save(figure, name, numbers, figures=figures_folder(), out=out_folder(), formats=self.formats)
+
+    def judge(self, judgement: Judgement) -> None:
+        """Print a verdict, and keep it for the end."""
+        self.judged.append(judgement)
+        print(judgement)
+
+    def conclude(self, data: Dataset) -> None:
+        """Write the verdicts and what they rest on beside the executed notebook, and show them as a table."""
+        claims.save(self.judged, out_folder() / f"{self.notebook}.claims.json", self.about(data))
+        plots.display_markdown(claims.markdown_table(self.judged))
 
     def about(self, data: Dataset) -> dict[str, Any]:
         """Tell what a result rests on: profile, data, seeds, machine and versions."""
@@ -154,29 +173,42 @@ class Setup:
         }
 
 
-def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
+def settle(notebook: str, names: Mapping[str, Any]) -> Session:
+    """Read a notebook's parameters, and put its session together: `lu.settle("02_ego_flatness", globals())`.
+
+    Args:
+        notebook: its name.
+        names: the notebook's own, among them what its parameters cell sets; None there means what the profile says.
+
+    Raises:
+        ValueError: as `session` does, or a parameter of another type than its cell says.
+    """
+    known = parameters(notebook_path(notebook))
+    return session(notebook, **{name: known[name].checked(names[name]) for name in known if name in names})
+
+
+def session(notebook: str, *, profile: str = "quick", **given: Any) -> Session:
     """Put together what was given and, where that is None, what the profile says.
 
     Args:
-        notebook: a name in `PROFILES`.
-        profile: quick, standard, paper, or paper-finetuned.
-        given: fields of `Setup`, the notebook's own numbers, or `recipe` for a single one; None means what the
+        notebook: its name.
+        profile: one of the notebook's.
+        given: fields of `Session`, the notebook's own numbers, or `recipe` for a single one; None means what the
             profile says.
 
     Raises:
         ValueError: an unknown notebook, profile, dataset, model or recipe, or an empty list; nearest names are given.
         FileNotFoundError: the dataset is a path that does not exist.
     """
-    if notebook not in PROFILES:
-        raise unknown("notebook", notebook, PROFILES)
-    if profile not in PROFILES[notebook]:
-        raise unknown("profile", profile, PROFILES[notebook])
-    table = PROFILES[notebook][profile]
+    every = profiles.profiles(notebook)
+    if profile not in every:
+        raise unknown("profile", profile, every)
+    table = every[profile]
     given = {name: value for name, value in given.items() if value is not None}
     if "recipe" in given:
         given["recipes"] = [given.pop("recipe")]
     own = {**table.get("own", {}), **{name: given.pop(name) for name in table.get("own", {}) if name in given}}
-    known = [f.name for f in fields(Setup)]
+    known = [f.name for f in fields(Session)]
     for name in given:
         if name not in known:
             raise unknown(f"parameter of {notebook}", name, [*known, *own])
@@ -192,58 +224,21 @@ def settle(notebook: str, *, profile: str = "quick", **given: Any) -> Setup:
     if "epochs" in given:
         chosen["overrides"] = _without("epochs", chosen)
     sources.check_name(chosen["dataset"])
-    return Setup(notebook=notebook, profile=profile, **chosen)
+    return Session(notebook=notebook, profile=profile, **chosen)
 
 
 def _without(what: str, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {k: v for k, v in o.items() if k != what} for name, o in chosen.get("overrides", {}).items()}
 
 
-def _anything(value: object) -> bool:
-    return True
-
-
-def _odd(value: int) -> bool:
-    return value >= 3 and value % 2 == 1
-
-
-def _depths(value: Sequence[int]) -> bool:
-    return len(value) > 1 and min(value) > 1 and list(value) == sorted(set(value))
-
-
-def _widths(value: Sequence[float]) -> bool:
-    return len(value) > 1 and min(value) > 0 and list(value) == sorted(set(value))
-
-
 _VERSIONS = ("landscape-utils", "torch", "numpy", "xarray")  # of what the numbers rest on
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "sigma": (lambda v: v > 0, "it must be above 0"),
-    "reach": (lambda v: v > 0, "it must be above 0"),
-    "points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
-    "fine_points": (_odd, "it must be odd and at least 3, so that the centre is a point"),
-    "images": (lambda v: v >= 1, "it must be at least 1"),
-    "examples": (lambda v: v >= 2, "a manifold needs at least 2 points"),
-    "classes": (lambda v: v >= 2, "at least 2 manifolds are needed"),
-    "shares": (lambda v: v and all(0 <= share <= 1 for share in v), "give shares between 0 and 1"),
-    "test_images": (lambda v: v >= 2, "it must be at least 2: one half chooses, the other measures"),
-    "draws": (lambda v: v >= 1, "it must be at least 1"),
-    "at_epochs": (lambda v: min(v, default=-1) >= 0, "name one epoch at least; they count from 0"),
-    "chunk": (lambda v: v >= 1, "it must be at least 1"),
-    "depths": (_depths, "give two depths or more, from 2 layers on, the shallowest first"),
-    "widths": (_widths, "give two widths or more, above 0, the narrowest first"),
-    "noises": (lambda v: all(0 <= x <= 1 for x in v), "each share must lie in [0, 1]"),
-    "n_t": (lambda v: v >= 1, "it must be at least 1"),
-    "powers": (lambda v: max(v, default=0) >= 3, "the theorem speaks of r >= 3; give one such r at least"),
-    "others": (lambda v: all(p.count(" on ") == 1 for p in v), "write each network as architecture on dataset"),
-    "pairs": (lambda v: all(p.count("-") == 1 for p in v), "write each pair as first-second"),
-}
 
 
 def out_folder() -> Path:
-    """Give the folder of executed notebooks, numbers and claims: `$LANDSCAPE_OUT`, else `out` in the cache folder."""
+    """Return the folder of executed notebooks, numbers and claims: `$LANDSCAPE_OUT`, else `out` in the cache folder."""
     return Path(os.environ.get("LANDSCAPE_OUT") or home() / "out")
 
 
 def figures_folder() -> Path:
-    """Give the folder of pictures: `$LANDSCAPE_FIGURES`, else `figures` in the out folder."""
+    """Return the folder of pictures: `$LANDSCAPE_FIGURES`, else `figures` in the out folder."""
     return Path(os.environ.get("LANDSCAPE_FIGURES") or out_folder() / "figures")

@@ -46,10 +46,10 @@ def test_the_committed_notebook_carries_outputs_without_errors(path: Path) -> No
 
 BREAKS = {
     "an exception": (
-        "judged = [verdicts.largest_cells(rates, setup.dataset)]",
+        "setup.judge(verdicts.largest_cells(rates, setup.dataset))",
         "raise RuntimeError('broken on purpose')",
     ),
-    "another verdict": ("print(judged[-1])", "print('CI-1: not reproduced')"),
+    "another verdict": ("setup.judge(verdicts.largest_cells(rates, setup.dataset))", "print('CI-1: not reproduced')"),
 }
 
 

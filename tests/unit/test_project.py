@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import yaml
 
@@ -36,38 +37,17 @@ def test_the_lock_pins_every_dependency_with_hashes_and_no_address() -> None:
     assert "://" not in lock
 
 
-def test_unit_tests_mirror_the_package() -> None:
-    modules = {p.stem for p in (ROOT / "landscape_utils").glob("*.py")} - {"__init__"}
-    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / "unit").glob("test_*.py")}
-    # Tested through what stands on them: rows and runs by training, bars by what shows them, reading by data,
-    # tables by profiles, products and Krylov spaces by the eigenpairs, the reduction of clouds by MFTMA.
-    through = {
-        "architectures",
-        "state",
-        "files",
-        "history",
-        "runs",
-        "recipes",
-        "bars",
-        "hessian_operator",
-        "lanczos",
-        "clouds",
-        "profile_tables",
-        "memorization_tables",
-        "traces",
-        "sources",
-        "archives",
-        "interference_claims",
-        "ledger",
-    }
-    assert modules - through == tests - {"project", "readme", "teaching", "contract", "few_seeds"}
+def modules(folder: Path, pattern: str) -> set[str]:
+    """List the modules in and below a folder by their paths."""
+    found = [path.relative_to(folder).with_suffix("") for path in folder.rglob(pattern)]
+    return {path.with_name(path.name.removeprefix("test_")).as_posix() for path in found if path.name != "__init__"}
 
 
-def test_every_claim_of_this_part_of_the_ledger_is_cited_by_a_notebook() -> None:
-    from landscape_utils.suite.claims import CLAIMS
-
-    texts = "".join(p.read_text() for p in (ROOT / "notebooks").glob("*.ipynb"))
-    assert all(f"**{claim}.**" in texts for claim in CLAIMS)
+def test_unit_tests_mirror_the_package_path_for_path() -> None:
+    package, tests = ROOT / "landscape_utils", ROOT / "tests" / "unit"
+    rooms = {path for path in modules(tests, "test_*.py") if "/" in path}
+    # What a section says of its notebook is tested where it is read, for all sections alike.
+    assert {path for path in modules(package, "*.py") if not path.endswith("/profile")} == rooms
 
 
 def test_licence_and_citation() -> None:

@@ -72,10 +72,10 @@ def test_files_and_targets_that_it_names_exist() -> None:
 
 
 def test_options_that_it_names_are_taken() -> None:
-    from landscape_utils.run import execute
+    from landscape_utils.suite.notebooks import parameters
 
     for notebook, options in re.findall(
         r"^landscape (?:run|sweep|app) (\w+)((?: -p [a-z_]+=\S+)+)", README, flags=re.M
     ):
-        known = execute.parameters(ROOT / "notebooks" / f"{notebook}.ipynb")
+        known = parameters(ROOT / "notebooks" / f"{notebook}.ipynb")
         assert set(re.findall(r"-p ([a-z_]+)=", options)) <= set(known)

@@ -76,7 +76,7 @@ def test_the_tour_has_a_picture_of_each_and_a_way_to_each() -> None:
     tour = ROOT / "notebooks" / "00_tour.ipynb"
     others = [p.stem for p in NOTEBOOKS if p.stem != "00_tour"]
     text = "\n\n".join(cells(tour, "markdown"))
-    saved = re.findall(r'setup\.save\([\w.\[\]]+, "(\d\d)-', "\n".join(cells(tour, "code")))
+    saved = re.findall(r'setup\.show\([\w.\[\]]+, "(\d\d)-', "\n".join(cells(tour, "code")))
     assert saved == [name[:2] for name in others]
     for name in others:
         assert f"[`{name}`]({name}.ipynb)" in text

@@ -15,7 +15,7 @@ from landscape_utils.interference.flatness import FLAT
 from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.ego_flatness.study import Moved, Pair
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.surface_plots import named, surface_3d, surface_map
+from landscape_utils.suite.surfaces import named, surface_3d, surface_map
 from landscape_utils.suite.widgets import Panel
 
 COARSEST = 3  # points along a direction of the first grid that is shown

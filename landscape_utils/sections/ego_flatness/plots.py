@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from landscape_utils.suite.plots import COLOURS
-from landscape_utils.suite.surface_plots import colour_scale, masked, named, surface_map
+from landscape_utils.suite.surfaces import colour_scale, masked, named, surface_map
 
 LINEAR_UP_TO = 10.0  # nats; losses beyond are drawn on a logarithmic axis
 

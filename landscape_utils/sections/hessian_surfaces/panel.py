@@ -14,7 +14,7 @@ from landscape_utils.engine import evaluate
 from landscape_utils.kit.bars import Tick
 from landscape_utils.landscape.directions import Directions
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.surface_plots import named, surface_3d, surface_map
+from landscape_utils.suite.surfaces import named, surface_3d, surface_map
 from landscape_utils.suite.widgets import Panel, walk_controls
 
 COARSEST = 3  # points along a direction of the first surface that is shown

@@ -27,7 +27,7 @@ from landscape_utils.sections.hessian_surfaces.study import (
     surface_shape,
 )
 from landscape_utils.suite.plots import COLOURS
-from landscape_utils.suite.surface_plots import LABELS, SURFACE, named, surface_map
+from landscape_utils.suite.surfaces import LABELS, SURFACE, named, surface_map
 
 FLOOR = 1e-7  # of the density's peak: what is drawn of a logarithmic axis
 WIDEST = 4  # curves in a row

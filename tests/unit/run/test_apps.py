@@ -24,7 +24,7 @@ def test_every_notebook_gives_a_page(path: Path) -> None:
     assert code.startswith("%%capture\n")
     assert "profile = 'quick'" in code
     compile(code.removeprefix("%%capture\n"), path.stem, "exec")
-    for useless in ("setup.save", "judged = ", "judged.", "verdicts.", "check("):
+    for useless in ("setup.show", "setup.judge", "setup.conclude", "verdicts.", "check("):
         assert useless not in code.replace("verdicts.final_cctm", "")
 
 

@@ -1,5 +1,4 @@
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -8,8 +7,7 @@ import pytest
 
 from landscape_utils.data.datasets import Dataset, from_arrays
 from landscape_utils.kit import store
-from landscape_utils.run import cli, execute
-from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.run import cli
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.training import train
 from tests import ROOT
@@ -127,32 +125,6 @@ def test_an_unknown_command_or_option_ends_with_code_2(
     assert landscape("data", "cifar01", monkeypatch=monkeypatch) == 2
 
 
-def test_parameters_are_parsed_to_their_types() -> None:
-    path = execute.notebook_path("01_cctm")
-    given = execute.parse(
-        path,
-        ["epochs=3", "threshold=1", "architectures=mlp,vgg11", "seeds=[0, 1]", "dataset=cifar10", "accept_part=True"],
-    )
-    assert given == {
-        "epochs": 3,
-        "threshold": 1,
-        "architectures": ["mlp", "vgg11"],
-        "seeds": [0, 1],
-        "dataset": "cifar10",
-        "accept_part": True,
-    }
-    assert execute.parse(path, ["architectures=mlp", "seeds=4", "epochs=None"]) == {
-        "architectures": ["mlp"],
-        "seeds": [4],
-        "epochs": None,
-    }
-
-
-def test_parameters_cells_hold_annotated_literals_only() -> None:
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert execute.parameters(path)["profile"].default == "quick"
-
-
 def test_dry_run_says_what_it_would_cost_and_writes_nothing(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, small_npz: Path
 ) -> None:
@@ -174,12 +146,6 @@ def test_dry_run_says_what_it_would_cost_and_writes_nothing(
     assert "nothing was written" in said
     assert not home.exists()
     assert not (tmp_path / "o").exists()
-
-
-def test_all_means_every_notebook_once() -> None:
-    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(execute.ORDER) == notebooks == set(PROFILES)
-    assert len(execute.ORDER) == len(notebooks)
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,11 +194,11 @@ def test_the_cache_can_be_listed_measured_and_cleared(
     assert landscape("cache", "size", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "2 runs" in said
-    assert "1 mined directions" in said
+    assert "1 mined" in said
     assert landscape("cache", "clear", monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "removed 2 runs" in said
-    assert "removed 1 mined directions" in said
+    assert "removed 1 mined" in said
     assert not run.shelf.folder.exists()
 
 
@@ -256,9 +222,3 @@ def test_report_reads_the_verdicts_from_the_files(
     assert "holds no claims" in capsys.readouterr().err
     assert landscape("report", "--out", tmp_path / "empty", monkeypatch=monkeypatch) == 2
     assert "run a notebook first" in capsys.readouterr().err
-
-
-def test_every_shelf_of_the_cache_is_listed_and_can_be_cleared() -> None:
-    modules = (ROOT / "landscape_utils").glob("*.py")
-    kinds = {kind for path in modules for kind in re.findall(r'(?:shelf|remembered)\("([a-z-]+)"', path.read_text())}
-    assert kinds == set(cli.KINDS)

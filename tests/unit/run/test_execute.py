@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from landscape_utils.run import execute
+from landscape_utils.suite.notebooks import notebook_path
 from tests.unit.run.test_cli import landscape
 
 CODES = {
@@ -107,44 +108,6 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(at_once: int, whom: str, 
     assert "Traceback" not in said
 
 
-PARAMETERS = [
-    ("foo = 1  # type: int", "2", 2),
-    ("foo: int = 1", "2", 2),
-    ("foo: None | str = None", "bar", "bar"),
-    ("foo: 'str | None' = None", "bar", "bar"),
-    ("foo = None  # type: None | str", "None", None),
-    ("foo = None  # type: str|None a name (or none)", "bar", "bar"),
-    ("foo = 'ä # type: int'  # type: str some words", "# type: int", "# type: int"),
-    ("foo = [\n    1,  # one\n    2,\n]  # type: list[int]", "3,4", [3, 4]),
-    ("import os\n'''A text.'''\nfoo = -1.5  # type: float", "2", 2.0),
-]
-
-
-@pytest.mark.parametrize(("source", "text", "value"), PARAMETERS)
-def test_parameters_are_read_by_their_types(source: str, text: str, value: object, tmp_path: Path) -> None:
-    path = write(tmp_path / "own.ipynb", source)
-    assert execute.parse(path, [f"foo={text}"]) == {"foo": value}
-
-
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        ("foo = 1", "the parameter `foo = 1` has no literal default and type; write `name = 1  # type: int`"),
-        ("foo = 1  # a number", "has no literal default and type"),
-        ("foo = 1  # type: number", "has no literal default and type"),
-        ("foo = open('x')  # type: str", "has no literal default and type"),
-        ("foo: int", "has no literal default and type"),
-        ("foo = (1", "is no Python"),
-        ("pass", "no cell tagged `parameters`"),
-    ],
-)
-def test_parameters_that_cannot_be_read_are_refused_in_a_sentence(source: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="own") as refused:
-        execute.parse(write(tmp_path / "own.ipynb", source), ["foo=2"])
-    assert told in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
 @pytest.mark.parametrize("content", ["{ not json", "[]", "{}", '"text"', '{"nbformat": 4, "cells": 3}', "\x00\xff"])
 @pytest.mark.parametrize("command", ["run", "sweep", "app"])
 def test_a_file_that_is_no_notebook_is_refused(
@@ -155,3 +118,24 @@ def test_a_file_that_is_no_notebook_is_refused(
     assert landscape(command, path, monkeypatch=monkeypatch) == 2
     said = capsys.readouterr().err
     assert said == f"landscape: {path} is no notebook, or a damaged one; give a Jupyter notebook in its own format\n"
+
+
+def test_parameters_are_parsed_to_their_types() -> None:
+    path = notebook_path("01_cctm")
+    given = execute.parse(
+        path,
+        ["epochs=3", "threshold=1", "architectures=mlp,vgg11", "seeds=[0, 1]", "dataset=cifar10", "accept_part=True"],
+    )
+    assert given == {
+        "epochs": 3,
+        "threshold": 1,
+        "architectures": ["mlp", "vgg11"],
+        "seeds": [0, 1],
+        "dataset": "cifar10",
+        "accept_part": True,
+    }
+    assert execute.parse(path, ["architectures=mlp", "seeds=4", "epochs=None"]) == {
+        "architectures": ["mlp"],
+        "seeds": [4],
+        "epochs": None,
+    }

@@ -12,7 +12,7 @@ import xarray as xr
 from landscape_utils.run import reports
 from landscape_utils.sections.cctm import claims as interference_claims
 from landscape_utils.suite import claims
-from landscape_utils.suite.ledger import CLAIMS, PICTURES
+from landscape_utils.suite.ledger import CLAIMS
 from tests import ROOT
 
 ABOUT = {
@@ -130,10 +130,9 @@ def test_every_picture_of_a_claim_is_one_that_its_notebook_saves() -> None:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = path.read_text()
         for claim in re.findall(r"\*\*([A-Z]{2}-\d+d?)\.\*\*", text):
-            if claim in PICTURES:
-                stem = f"{path.stem}-{PICTURES[claim]}"
+            if picture := CLAIMS[claim].picture:
+                stem = f"{path.stem}-{picture}"
                 assert any(name == stem or name.startswith(f"{stem}-") for name in saved), (claim, stem)
-    assert set(PICTURES) < set(CLAIMS)
 
 
 def test_the_readme_tells_what_the_notebooks_carry() -> None:

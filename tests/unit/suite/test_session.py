@@ -1,20 +1,23 @@
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
+import xarray as xr
 
-from landscape_utils.suite import session as profiles
-from landscape_utils.suite.profile_tables import PROFILES
+from landscape_utils.data.datasets import Dataset
+from landscape_utils.suite import claims, profiles, session
+from landscape_utils.suite.claims import judge
 from landscape_utils.training.models import model_names
 
 
-@pytest.mark.parametrize(("notebook", "profile"), [(n, p) for n, found in PROFILES.items() for p in found])
+@pytest.mark.parametrize(("notebook", "profile"), [(n, p) for n in profiles.names() for p in profiles.profiles(n)])
 def test_every_profile_of_every_notebook_settles(notebook: str, profile: str) -> None:
-    setup = profiles.settle(notebook, profile=profile)
+    setup = session.session(notebook, profile=profile)
     assert setup.specs().keys() <= set(model_names())
 
 
 def test_the_paper_profile_is_the_papers() -> None:
-    setup = profiles.settle("01_cctm", profile="paper")
+    setup = session.session("01_cctm", profile="paper")
     (spec,) = setup.specs()["vgg19"]
     recipe = spec.settled()
     assert (setup.dataset, recipe.epochs, recipe.lr, recipe.schedule, recipe.augment) == (
@@ -29,42 +32,42 @@ def test_the_paper_profile_is_the_papers() -> None:
 
 @pytest.mark.parametrize("notebook", ["04_gmi_mli_wpeak", "09_hessian_surfaces"])
 def test_networks_from_a_library_are_fine_tuned_on_birds(notebook: str) -> None:
-    setup = profiles.settle(notebook, profile="paper-finetuned")
+    setup = session.session(notebook, profile="paper-finetuned")
     assert setup.dataset == "cub200"
     for name in ("mobilenet_v2", "resnext101"):
         (first, _) = setup.specs()[name]
         assert first.settled().pretrained
         assert first.settled().epochs == 200
     with pytest.raises(ValueError, match="needs a published dataset"):
-        profiles.settle(notebook, profile="paper-finetuned", dataset="glyphs10")
+        session.session(notebook, profile="paper-finetuned", dataset="glyphs10")
 
 
 @pytest.mark.parametrize(("own", "message"), [({"at_epochs": [-1]}, "count from 0"), ({"chunk": 0}, "chunk is 0")])
 def test_epochs_and_chunks_of_examples_are_checked(own: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        profiles.settle("10_gradient_split", **own)
+        session.session("10_gradient_split", **own)
 
 
 @pytest.mark.parametrize("depths", [[4], [1, 4], [8, 4]])
 def test_depths_go_from_the_shallowest_on(depths: list[int]) -> None:
     with pytest.raises(ValueError, match="the shallowest first"):
-        profiles.settle("05_bias_plateau", depths=depths)
+        session.session("05_bias_plateau", depths=depths)
 
 
 @pytest.mark.parametrize("widths", [[4], [0, 4], [8, 4], [4, 4]])
 def test_widths_go_from_the_narrowest_on(widths: list[int]) -> None:
     with pytest.raises(ValueError, match="the narrowest first"):
-        profiles.settle("08_double_descent", widths=widths)
+        session.session("08_double_descent", widths=widths)
     with pytest.raises(ValueError, match=r"noises is .*in \[0, 1\]"):
-        profiles.settle("08_double_descent", noises=[0.1, 1.1])
+        session.session("08_double_descent", noises=[0.1, 1.1])
 
 
 def test_every_notebook_has_the_three_profiles() -> None:
-    assert all({"quick", "standard", "paper"} <= set(found) for found in PROFILES.values())
+    assert all({"quick", "standard", "paper"} <= set(profiles.profiles(name)) for name in profiles.names())
 
 
 def test_what_is_given_goes_before_the_profile_and_none_does_not() -> None:
-    setup = profiles.settle("01_cctm", epochs=2, dataset=None, seeds=[3, 4])
+    setup = session.session("01_cctm", epochs=2, dataset=None, seeds=[3, 4])
     assert (setup.epochs, setup.dataset) == (2, "glyphs10")
     assert [spec.seed for spec in setup.specs()["mlp"]] == [3, 4]
 
@@ -87,45 +90,45 @@ def test_what_is_given_goes_before_the_profile_and_none_does_not() -> None:
 )
 def test_what_cannot_be_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        profiles.settle("01_cctm", **given)
+        session.session("01_cctm", **given)
     with pytest.raises(ValueError, match="unknown notebook"):
-        profiles.settle("01_cctn")
+        session.session("01_cctn")
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        profiles.settle("01_cctm", dataset="none/such.npz")
+        session.session("01_cctm", dataset="none/such.npz")
 
 
 def test_a_recipe_of_ones_own_keeps_its_own_learning_rate() -> None:
-    own = profiles.settle("01_cctm").specs()
+    own = session.session("01_cctm").specs()
     assert [own[name][0].settled().lr for name in ("resnet8", "vgg11")] == [0.1, 0.05]
-    other = profiles.settle("01_cctm", recipe="small-lr").specs()
+    other = session.session("01_cctm", recipe="small-lr").specs()
     assert [other[name][0].settled().lr for name in ("resnet8", "vgg11")] == [1e-4, 1e-4]
     assert other["vgg11"][0].model_options == {"width": 0.25}
-    assert {s[0].settled().lr for s in profiles.settle("01_cctm", lr=0.3).specs().values()} == {0.3}
+    assert {s[0].settled().lr for s in session.session("01_cctm", lr=0.3).specs().values()} == {0.3}
 
 
 def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
-    specs = profiles.settle("02_ego_flatness").specs()["resnet8"]
+    specs = session.session("02_ego_flatness").specs()["resnet8"]
     assert [(s.recipe, s.seed) for s in specs] == [(r, i) for r in ("small-lr", "big-lr", "anneal-lr") for i in (0, 1)]
     assert [s.settled().lr for s in specs[::2]] == [0.01, 0.05, 0.1]
     assert {s.model_options["width"] for s in specs} == {0.5}
 
 
 def test_given_epochs_go_before_those_of_single_architectures() -> None:
-    assert profiles.settle("02_ego_flatness").specs()["vgg11"][0].epochs == 5
-    assert profiles.settle("02_ego_flatness", epochs=3).specs()["vgg11"][0].epochs == 3
+    assert session.session("02_ego_flatness").specs()["vgg11"][0].epochs == 5
+    assert session.session("02_ego_flatness", epochs=3).specs()["vgg11"][0].epochs == 3
 
 
 def test_other_data_leave_the_profiles_difficulty_behind() -> None:
-    assert profiles.settle("02_ego_flatness").difficulty == 0.6
-    assert profiles.settle("02_ego_flatness", dataset="digits").difficulty is None
-    assert profiles.settle("02_ego_flatness", dataset="glyphs100", difficulty=0.3).difficulty == 0.3
+    assert session.session("02_ego_flatness").difficulty == 0.6
+    assert session.session("02_ego_flatness", dataset="digits").difficulty is None
+    assert session.session("02_ego_flatness", dataset="glyphs100", difficulty=0.3).difficulty == 0.3
 
 
 def test_other_data_are_taken_whole_where_the_sizes_belong_to_the_profiles_own() -> None:
-    own, other = (profiles.settle("06_mftma", dataset=name) for name in ("glyphs10", "spheres"))
+    own, other = (session.session("06_mftma", dataset=name) for name in ("glyphs10", "spheres"))
     assert (own.train_size, own.test_size) == (3000, 1000)
     assert (other.train_size, other.test_size, other.difficulty) == (None, None, None)
-    assert profiles.settle("06_mftma", dataset="spheres", test_size=7).test_size == 7
+    assert session.session("06_mftma", dataset="spheres", test_size=7).test_size == 7
 
 
 @pytest.mark.parametrize(
@@ -141,19 +144,64 @@ def test_other_data_are_taken_whole_where_the_sizes_belong_to_the_profiles_own()
 )
 def test_a_notebooks_own_numbers_are_checked_before_anything_runs(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        profiles.settle("02_ego_flatness", **given)
-    assert profiles.settle("02_ego_flatness", points=5).own["points"] == 5
+        session.session("02_ego_flatness", **given)
+    assert session.session("02_ego_flatness", points=5).own["points"] == 5
 
 
 def test_the_paper_profile_refuses_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_npz: Path) -> None:
     monkeypatch.setenv("LANDSCAPE_DATA", str(tmp_path))
     small_npz.rename(tmp_path / "cifar10.npz")
     with pytest.raises(ValueError, match="accept_part=True"):
-        profiles.settle("01_cctm", profile="paper").load_data()
-    assert profiles.settle("01_cctm", profile="paper", accept_part=True).load_data().train.size == 60
+        session.session("01_cctm", profile="paper").load_data()
+    assert session.session("01_cctm", profile="paper", accept_part=True).load_data().train.size == 60
 
 
 def test_folders_follow_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert profiles.figures_folder() == home / "out" / "figures"
+    assert session.figures_folder() == home / "out" / "figures"
     monkeypatch.setenv("LANDSCAPE_OUT", "/somewhere")
-    assert profiles.figures_folder() == Path("/somewhere/figures")
+    assert session.figures_folder() == Path("/somewhere/figures")
+
+
+def cell(**changed: object) -> dict[str, object]:
+    """Give what stands among a notebook's names after its parameters cell, and beside it."""
+    unset = dict.fromkeys(("dataset", "architectures", "recipe", "epochs", "lr", "seeds", "train_size", "test_size"))
+    fixed = {"profile": "quick", "threshold": 0.005, "accept_part": False, "formats": ["png"], "image_size": None}
+    return {**unset, **fixed, "np": pytest, "data": object(), **changed}
+
+
+def test_a_notebook_settles_with_its_own_names() -> None:
+    settled = session.settle("01_cctm", cell(epochs=2, seeds=[3, 4], threshold=0.01))
+    assert (settled.epochs, list(settled.seeds), settled.threshold, settled.dataset) == (2, [3, 4], 0.01, "glyphs10")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"epochs": "2"}, r"parameter epochs is '2'; it must be int\|None"),
+        ({"seeds": 3}, r"parameter seeds is 3; it must be list\[int\]\|None"),
+        ({"profile": "quik"}, "unknown profile 'quik'"),
+    ],
+)
+def test_a_parameter_of_another_type_is_refused(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        session.settle("01_cctm", cell(**changed))
+
+
+def test_a_session_shows_judges_and_concludes(
+    home: Path, small: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("landscape_utils.suite.plots.display_markdown", shown.append)
+    setup = session.session("01_cctm", epochs=2)
+    numbers = xr.Dataset({"height": ("place", [1.0, 2.0])})
+    for name, drawn in (("figure", plt.subplots()[0]), ("axes", plt.subplots()[1])):
+        setup.show(drawn, name, numbers, note="two bars")
+        assert drawn.figure.get_supxlabel() == "two bars"
+        assert (home / "out" / "figures" / f"01_cctm-{name}.png").exists()
+        xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="h5netcdf"), numbers)
+    setup.judge(judge("CI-1", criterion="c", measured="13 %", holds=True))
+    assert capsys.readouterr().out == "CI-1: reproduced\n"
+    setup.conclude(small)
+    (rows, about) = claims.load(home / "out" / "01_cctm.claims.json")
+    assert ([row.id for row in rows], about["epochs"]) == (["CI-1"], 2)
+    assert "| CI-1 The largest" in shown[0]

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 
 from landscape_utils.sections.ego_flatness import plots as ego_plots
-from tests.unit.suite.test_surface_plots import bowl
+from tests.unit.suite.test_surfaces import bowl
 
 
 def test_class_surfaces_name_the_classes_and_share_a_logarithmic_range() -> None:

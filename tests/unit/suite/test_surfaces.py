@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from landscape_utils.suite import surface_plots as sp
+from landscape_utils.suite import surfaces as sp
 
 
 def bowl(size: int = 5, **holes: float) -> xr.Dataset:

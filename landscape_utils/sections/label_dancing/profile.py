@@ -1,0 +1,34 @@
+"""What 03_label_dancing computes at each profile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "dataset": "glyphs10",
+        "architectures": ["resnet8", "vgg11"],
+        # In a short training, 0.1 leaves a VGG at chance now and then.
+        "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
+        "recipes": ["anneal-lr"],
+        "epochs": 24,
+        "seeds": [0],
+        "train_size": 2000,
+        "test_size": 1000,
+    },
+    "standard": {
+        "dataset": "cifar10",
+        "architectures": ["vgg16", "resnet18"],
+        "recipes": ["anneal-lr"],
+        "epochs": 60,
+        "seeds": [0],
+        "precision": "bf16",
+    },
+    "paper": {
+        "dataset": "cifar10",
+        "architectures": ["vgg19", "googlenet", "dla"],
+        "recipes": ["anneal-lr"],
+        "epochs": 200,
+        "seeds": [0],
+    },
+}

@@ -1,0 +1,116 @@
+"""The notebooks: where they lie, and what their parameters cells hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pydantic import TypeAdapter, ValidationError
+
+from landscape_utils.kit.errors import unknown
+
+PACKAGE = Path(__file__).parents[1]
+# Papermill's own reader takes no `None | str`.
+_TYPE_COMMENT = re.compile(r"\s*#\s*type:\s*([\w\[\],]+(?:\s*\|\s*[\w\[\],]+)*)")
+_TYPES = {t.__name__: t for t in (str, int, float, bool, list)}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell: its name, type as written, and literal default."""
+
+    name: str
+    annotation: str
+    default: Any
+
+    def checked(self, value: Any) -> Any:
+        """Return a value of the parameter's type.
+
+        Raises:
+            ValueError: it has another type.
+        """
+        try:
+            return TypeAdapter(eval(self.annotation, {"__builtins__": _TYPES})).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ValueError(f"parameter {self.name} is {value!r}; it must be {self.annotation}") from error
+
+
+def notebook_path(name: str) -> Path:
+    """Find a notebook by its name or by its path.
+
+    Names are looked up in `./notebooks`, then beside the package (a checkout) and inside it (an installed wheel).
+
+    Raises:
+        ValueError: no such notebook; the nearest names are given.
+    """
+    if name.endswith(".ipynb") and Path(name).exists():
+        return Path(name)
+    for folder in (Path("notebooks"), *_folders()):
+        path = folder / f"{name.removesuffix('.ipynb')}.ipynb"
+        if path.exists():
+            return path
+    raise unknown("notebook", name, notebook_names())
+
+
+def notebook_names() -> list[str]:
+    """List the suite's notebooks by their numbers."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob("[0-9][0-9]_*.ipynb")})
+
+
+def _folders() -> tuple[Path, Path]:
+    return PACKAGE.parent / "notebooks", PACKAGE / "notebooks"
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook.
+
+    Raises:
+        ValueError: the file holds no notebook.
+    """
+    try:
+        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    except (ValueError, AttributeError, TypeError, KeyError, nbformat.ValidationError) as error:
+        raise ValueError(
+            f"{path} is no notebook, or a damaged one; give a Jupyter notebook in its own format"
+        ) from error
+    return notebook
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """Read the names, types and defaults in a notebook's cell tagged `parameters`.
+
+    Each line there is `name = literal  # type: annotation help`, or `name: annotation = literal`.
+
+    Raises:
+        ValueError: there is no such cell, or a line has no type or no literal.
+    """
+    cells = [c.source for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
+    try:
+        assigned = [s for s in ast.parse(cells[0]).body if isinstance(s, ast.Assign | ast.AnnAssign)] if cells else []
+    except SyntaxError as error:
+        raise ValueError(f"{path}: the cell tagged `parameters` is no Python ({error}); write literals only") from error
+    if not assigned:
+        raise ValueError(f"{path} has no cell tagged `parameters` with literals; tag the cell that holds them")
+    return {found.name: found for found in (_parameter(path, cells[0], statement) for statement in assigned)}
+
+
+def _parameter(path: Path, source: str, statement: ast.Assign | ast.AnnAssign) -> Parameter:
+    after = source.encode().splitlines()[(statement.end_lineno or 1) - 1][statement.end_col_offset :].decode()
+    commented = _TYPE_COMMENT.match(after)
+    target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+    if isinstance(statement, ast.AnnAssign):
+        annotation = ast.unparse(statement.annotation)
+    else:
+        annotation = commented[1] if commented else ""
+    try:
+        eval(annotation, {"__builtins__": _TYPES})
+        return Parameter(ast.unparse(target), annotation, ast.literal_eval(statement.value or ""))
+    except (ValueError, SyntaxError, NameError, TypeError) as error:
+        raise ValueError(
+            f"{path}: the parameter `{ast.unparse(statement)}` has no literal default and type; "
+            "write `name = 1  # type: int`"
+        ) from error
