@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -29,7 +28,7 @@ class Finished(dict[Name, Sums]):
         """Read what is kept, unless the model answers the probe otherwise than it did then."""
         super().__init__()
         self._which, self._logits = which, logits
-        self._saved_at, self._save_cost, self._unsaved = time.monotonic(), 0.0, False
+        self._thrift, self._unsaved = store.Thrift(self.save, pause=1.0), False
         kept = which.get_tensors("points") if which is not None else None
         if kept is None or not store.same_logits(kept["probe"], logits):
             return
@@ -37,17 +36,15 @@ class Finished(dict[Name, Sums]):
             self[name(point.tolist())] = Sums(loss, right)
 
     def add(self, point: Sequence[float], sums: Sums) -> None:
-        """Take a point in; save all of them unless saving would take more than a twentieth of the time."""
+        """Take a point in, and now and then save all of them."""
         self[name(point)] = sums
         self._unsaved = True
-        if time.monotonic() - self._saved_at > max(1.0, 20 * self._save_cost):
-            self.save()
+        self._thrift.offer()
 
     def save(self) -> None:
         """Put all points on the shelf, in one file."""
         if self._which is None or not self._unsaved:
             return
-        begun = time.monotonic()
         tensors = {
             "coordinates": torch.tensor([list(map(float, point)) for point in self], dtype=torch.float64),
             "loss": torch.stack([sums.loss for sums in self.values()]),
@@ -55,8 +52,7 @@ class Finished(dict[Name, Sums]):
             "probe": self._logits.double(),
         }
         self._which.put_tensors("points", tensors)
-        self._saved_at, self._unsaved = time.monotonic(), False
-        self._save_cost = self._saved_at - begun
+        self._unsaved = False
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from landscape_utils.kit.files import TEMPORARY, home, write_atomically
 FORMAT = 1  # raise it when the same is computed differently: what is kept is then not reused
 
 
+SAVING = 0.05  # of the time, at most, goes into keeping what a long computation has reached
 NO_SHELVES = ("app", "data", "locks", "out")  # what else lies in the cache folder
 
 
@@ -163,13 +166,27 @@ def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
         yield
 
 
-def remembered(kind: str, key: str, name: str, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-    """Look a result up on its shelf; compute it and put it there where it is missing."""
+def remembered(
+    kind: str, key: str, name: str, compute: Callable[[], xr.Dataset], *, logits: Tensor | None = None
+) -> xr.Dataset:
+    """Look a result up on its shelf; compute it and put it there where it is missing.
+
+    Args:
+        kind, key: of the shelf.
+        name: of the result on it.
+        compute: gives the result.
+        logits: the model's answers to a few examples now; a result whose model answered otherwise is computed again.
+    """
     which = shelf(kind, key)
     with locked(which):
         found = which.get_dataset(name)
+        if found is not None and logits is not None:
+            probe = which.get_tensors("probe")
+            found = found if probe is not None and same_logits(probe["logits"], logits) else None
         if found is None:
             found = compute()
+            if logits is not None:
+                which.put_tensors("probe", {"logits": logits})
             which.put_dataset(name, found)
     return found
 
@@ -181,6 +198,23 @@ def same_logits(before: Tensor, now: Tensor) -> bool:
     tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
     scale = float(now[now.isfinite()].abs().max()) if now.isfinite().any() else 0.0
     return torch.allclose(before.double(), now.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+class Thrift:
+    """Saves now and then what a long computation has reached, for a twentieth of its time at most."""
+
+    def __init__(self, save: Callable[[], object], *, pause: float = 0.0) -> None:
+        """Save by a function, and let `pause` seconds at least go by between two times; without one, save at once."""
+        self._save, self._pause, self._cost = save, pause, 0.0
+        self._saved_at = time.monotonic() if pause else -math.inf
+
+    def offer(self) -> None:
+        """Save, unless it is too soon."""
+        begun = time.monotonic()
+        if begun - self._saved_at > max(self._pause, self._cost / SAVING):
+            self._save()
+            self._saved_at = time.monotonic()
+            self._cost = self._saved_at - begun
 
 
 def kinds() -> list[str]:

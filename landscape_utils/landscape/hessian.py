@@ -134,17 +134,10 @@ def _pairs_dataset(found: Extremal, largest: int, tol: float, operator: HessianO
 def _kept(
     kind: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """Look a result up on its shelf, unless the model answers a few examples otherwise than it did then."""
-    told = {name: str(value) for name, value in {**settings, "kind": kind, "dtype": operator.dtype}.items()}
-    which = store.shelf("spectra", store.fingerprint(operator.model, [operator.inputs, operator.targets], told))
-    with store.locked(which):
-        probe, known = which.get_tensors("probe"), which.get_dataset(kind)
-        if probe is not None and known is not None and store.same_logits(probe["logits"], operator.logits):
-            return known
-        result = compute()
-        which.put_tensors("probe", {"logits": operator.logits})
-        which.put_dataset(kind, result)
-    return result
+    """Look a result up, unless the model answers a few examples otherwise than it did then."""
+    named = {name: str(value) for name, value in {**settings, "kind": kind, "dtype": operator.dtype}.items()}
+    key = store.fingerprint(operator.model, [operator.inputs, operator.targets], named)
+    return store.remembered("spectra", key, kind, compute, logits=operator.logits)
 
 
 # --- density --------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from there and on the CPU ends with a bit-identical direction; a finished one is
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +32,6 @@ from landscape_utils.kit.store import Shelf
 from landscape_utils.training.state import epoch_seed
 
 BatchNormStatistics = Literal["keep", "batch"]
-
-SAVING = 0.05  # of the time, at most, goes into keeping what was reached
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +309,7 @@ def _walk(problem: _Problem, which: Shelf, progress: bool) -> dict[str, Tensor]:
     settings = problem.settings
     epochs, steps = settings["epochs"], math.ceil(len(problem.targets) / settings["batch_size"])
     begin = which.get_tensors("state") or {"vector": problem.start, "loss": torch.tensor([]), "norm": torch.tensor([])}
-    slope, saved_at, cost = Slope(problem.model, problem.inputs, settings["bn"]), -math.inf, 0.0
+    slope = Slope(problem.model, problem.inputs, settings["bn"])
     vector = pack(begin["vector"].to(problem.start), slope.tree)
     losses, norms = begin["loss"].tolist(), begin["norm"].tolist()
     inputs = problem.inputs.contiguous(memory_format=slope.layout)
@@ -324,18 +321,14 @@ def _walk(problem: _Problem, which: Shelf, progress: bool) -> dict[str, Tensor]:
         disable=not progress,
         **BAR,
     )
+    thrift = store.Thrift(lambda: which.put_tensors("state", _saved(unpack(vector, slope.tree), losses, norms)))
     with bar:
         for epoch in range(len(losses) + 1, epochs + 1):
             losses.append(_epoch(problem, slope, vector, inputs, epoch, bar))
-            reached = unpack(vector, slope.tree)
-            norms.append(float((reached - problem.base).norm()))
+            norms.append(float((unpack(vector, slope.tree) - problem.base).norm()))
             _check_finite(losses[-1], norms[-1], epoch, settings)
             bar.set_postfix_str(f"epoch {epoch}/{epochs}, loss {losses[-1]:.3f}, norm {norms[-1]:.3g}")
-            begun = time.monotonic()
-            if cost <= SAVING * (begun - saved_at):
-                which.put_tensors("state", _saved(reached, losses, norms))
-                saved_at = time.monotonic()
-                cost = saved_at - begun
+            thrift.offer()
     return _saved(unpack(vector, slope.tree), losses, norms)
 
 

@@ -175,15 +175,14 @@ def rewound_predictions(
     inputs = suited(inputs, model)
     parts = single_layers(model, inputs[:2]) if parts is None else parts
     rewinder = _Rewinder(model, inputs, checkpoints, parts, bn, images)
-    which = store.shelf("rewound", rewinder.fingerprint())
-    with store.locked(which):
-        probe, known = which.get_tensors("probe"), which.get_dataset("predicted")
-        logits = rewinder.logits(inputs[:PROBED])
-        if probe is None or known is None or not store.same_logits(probe["logits"], logits):
-            known = rewinder.predictions(progress=progress).to_dataset(name="predicted")
-            which.put_tensors("probe", {"logits": logits})
-            which.put_dataset("predicted", known)
-    return known["predicted"]
+    found = store.remembered(
+        "rewound",
+        rewinder.fingerprint(),
+        "predicted",
+        lambda: rewinder.predictions(progress=progress).to_dataset(name="predicted"),
+        logits=rewinder.logits(inputs[:PROBED]),
+    )
+    return found["predicted"]
 
 
 # --- the network that is rewound ---------------------------------------------------------------------------------

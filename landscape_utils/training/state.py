@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -31,7 +28,6 @@ class State:
         self.rows: list[dict[str, Tensor]] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
-        self._saved_at, self._save_cost = -math.inf, 0.0
 
     @property
     def epoch(self) -> int:
@@ -64,14 +60,6 @@ class State:
             f"epoch {self.epoch}/{self.recipe.epochs}, loss {row['train_loss']:.3f}, "
             f"test accuracy {row['test_accuracy']:.1%}"
         )
-
-    def save_soon(self, which: Shelf) -> None:
-        """Save what a resumed training needs, unless saving would take more than a twentieth of the time."""
-        begun = time.monotonic()
-        if begun - self._saved_at > 20 * self._save_cost:
-            self.save(which)
-            self._saved_at = time.monotonic()
-            self._save_cost = self._saved_at - begun
 
     def save(self, which: Shelf) -> None:
         """Put weights, optimiser state, best weights and history on the shelf, in one file.

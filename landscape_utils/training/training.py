@@ -114,7 +114,7 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
             state = State(spec, dataset, device)  # from the beginning, also when a kept epoch's weights are damaged
             state.note(history.measure(state.model, data, labels, math.nan, math.nan))
             which.put_tensors(weights_name(0), state.weights())
-        steps = math.ceil(data.train.size / recipe.batch_size)
+        steps, thrift = math.ceil(data.train.size / recipe.batch_size), store.Thrift(lambda: state.save(which))
         with tqdm(
             total=recipe.epochs * steps,
             initial=state.epoch * steps,
@@ -129,7 +129,7 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
                 state.note(history.measure(state.model, data, labels, loss, lr))
                 if state.epoch in kept:
                     which.put_tensors(weights_name(state.epoch), state.weights())
-                state.save_soon(which)
+                thrift.offer()
     return _finish(spec, dataset, state, which, device, time.time() - started)
 
 
