@@ -1,8 +1,9 @@
-"""One clear sentence for a name that cannot be: what was wrong, and what would be right."""
+"""One clear sentence for a name that cannot be or a package that is not there: what would be right."""
 
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -36,3 +37,13 @@ def distinct(names: Iterable[object], what: str, count: int | None = None) -> tu
         twice = next(name for i, name in enumerate(given) if name in given[:i])
         raise ValueError(f"{what}: two are called {twice!r}; each needs a name of its own")
     return given
+
+
+def require(package: str, extra: str) -> None:
+    """Refuse to go on without a package that only one extra of this one brings.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(f"{package} is not installed; it comes with: pip install 'landscape-utils[{extra}]'")

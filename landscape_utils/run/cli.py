@@ -14,6 +14,7 @@ import typer
 from tqdm import tqdm
 
 from landscape_utils.kit import store
+from landscape_utils.kit.errors import require
 from landscape_utils.kit.files import home
 from landscape_utils.suite import profiles
 from landscape_utils.suite.notebooks import notebook_path
@@ -37,7 +38,7 @@ def main() -> None:
     """Run the command; bad input ends with one sentence and exit code 2."""
     try:
         app()
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
+    except (ValueError, FileNotFoundError, ConnectionError, ModuleNotFoundError) as error:
         _stop(str(error), 2)
     except KeyError as error:
         _stop(str(error.args[0]), 2)
@@ -282,6 +283,7 @@ def serve_panels(
     """Serve the panels without their code; who has the token may look, several at once."""
     from landscape_utils.run import apps, execute
 
+    require("voila", "app")
     jobs = []
     for name in notebooks or profiles.names():
         path = notebook_path(name)

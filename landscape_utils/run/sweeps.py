@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from landscape_utils.kit import store
+from landscape_utils.kit.errors import require
 from landscape_utils.kit.files import write_atomically
 from landscape_utils.run import execute
 from landscape_utils.suite.notebooks import read_notebook
@@ -175,7 +176,9 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     Raises:
         ValueError: both are given, or fewer than one worker.
         ConnectionError: no scheduler answers there.
+        ModuleNotFoundError: Dask is not installed.
     """
+    require("distributed", "cluster")
     from distributed import Client, LocalCluster
 
     if scheduler is not None:

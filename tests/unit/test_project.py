@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,9 +18,15 @@ def split(requirement: str) -> tuple[str, str]:
     return CONDA_NAMES.get(name, name), bound
 
 
+def requirements(project: dict[str, Any]) -> list[str]:
+    """List what a full environment holds: all but the peers that only the benchmarks need."""
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["app"], *extras["cluster"], *extras["dev"]]
+
+
 def test_environment_yml_and_pyproject_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = dict(map(split, project["dependencies"] + project["optional-dependencies"]["dev"]))
+    wanted = dict(map(split, requirements(project)))
     wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert conda["channels"] == ["conda-forge"]
@@ -30,7 +37,7 @@ def test_the_lock_pins_every_dependency_with_hashes_and_no_address() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = set(re.findall(r"^([a-z0-9._-]+)==", lock, flags=re.M))
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for requirement in requirements(project):
         assert split(requirement)[0] in pinned
     entries = re.findall(r"^[a-z0-9._-]+==.*?(?=^[a-z0-9._-]+==|\Z)", lock, flags=re.M | re.S)
     assert all("--hash=sha256:" in entry for entry in entries)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_utils.kit.errors import distinct, unknown
+from landscape_utils.kit.errors import distinct, require, unknown
 
 
 def test_names_what_was_wrong_and_the_nearest_right_ones() -> None:
@@ -26,3 +26,11 @@ def test_names_are_as_many_as_wanted_and_no_two_are_alike(names: list[object], c
         assert any(f"{s!r}" in str(caught.value) for s in strings if strings.count(s) > 1)
     else:
         assert distinct(names, "the classes", count) == strings
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it() -> None:
+    require("numpy", "cluster")
+    with pytest.raises(
+        ModuleNotFoundError, match=r"no_dask is not installed; .* pip install 'landscape-utils\[cluster\]'"
+    ):
+        require("no_dask", "cluster")
