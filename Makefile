@@ -11,7 +11,7 @@ OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Hasw
 NUMERICS := $(addprefix memorization/test_,anchors centres manifolds capacity) \
   $(addprefix engine/test_,engine evaluate folding first_layer) $(addprefix landscape/test_,hessian second_order)
 
-.PHONY: setup run test lint lab bench faults notebooks lock clean
+.PHONY: setup run test lint house lab bench faults notebooks lock clean
 
 setup: .venv/.ready
 
@@ -38,6 +38,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Draw the rooms and who imports whom into CONTRIBUTING.md.
+house: setup
+	$(BIN)/python -m tests.house
 
 lab: setup
 	$(BIN)/landscape lab
