@@ -104,6 +104,21 @@ def student(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
+def mean_text(values: NDArray[np.float64], digits: str = ".2f") -> str:
+    """Write a mean over seeds with Student's 95 % interval; one value stands alone, and none is a dash."""
+    if not len(values):
+        return "-"
+    low, high = student(values)
+    return f"{np.mean(values):{digits}}" + (f" ({low:{digits}} to {high:{digits}})" if len(values) > 1 else "")
+
+
+def rank_correlation(x: NDArray[Any], y: NDArray[Any]) -> float:
+    """Give Spearman's rank correlation; NaN where one side has no order."""
+    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
+        return math.nan
+    return float(stats.spearmanr(x, y).statistic)
+
+
 def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:
     """Write judgements and what they rest on (profile, data, seeds, machine, versions) as JSON."""
     rows = [{**asdict(j), "effect": _number(j.effect), "interval": _interval(j.interval)} for j in judgements]

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import xarray as xr
 from IPython.display import Markdown, display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -20,6 +21,12 @@ RATES = plt.get_cmap("Blues").with_extremes(bad="0.85")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 # No date and no version inside: the same numbers give the same file.
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def new_axes(*size: float) -> Axes:
+    """Give axes on a figure of their own: width and height in inches, or matplotlib's default."""
+    axes: Axes = plt.subplots(figsize=size or None, layout="constrained")[1]
+    return axes
 
 
 def footnote(figure: Figure, text: str) -> None:

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from landscape_utils.suite.plots import new_axes
+
 # Dark is low: a flat lowland is a dark lake. What is NaN or infinite stays grey.
 SURFACE = plt.get_cmap("viridis").with_extremes(bad="0.75")
 LABELS = {"mistake_rate": "mistake rate on the training set", "loss": "mean loss (nats)", "class_loss": "loss (nats)"}
-
 
 Grid = dict[str, dict[str, xr.Dataset]]  # rows of columns of surfaces
 
@@ -43,7 +44,7 @@ def surface_map(
         walked: show the relative distance walked on a second axis (coordinates `walked1`, `walked2`).
         bar: where to draw the colour scale; True beside the picture, False nowhere.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     xdim, ydim = (str(d) for d in values.dims)
     x, y, z = values[xdim].values, values[ydim].values, masked(values)
     norm = norm or _range([z])

@@ -21,11 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from landscape_utils.plateau.plateau import NDArrayF, bulge, violations
 from landscape_utils.sections.bias_plateau.study import FITTED, VARIABLES, Way, lengths
-from landscape_utils.suite.claims import Judgement, judge, student
+from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student
 
 SHORT, LONG = 0.15, 0.3  # a straight line from chance to the solution has 0.1
 LEAST = 0.05  # a plateau shorter than this is none
@@ -49,8 +48,8 @@ def plateau_of_the_deeper_network(simple: Sequence[Way], deep: Sequence[Way]) ->
     return judge(
         "BP-1",
         criterion=criterion,
-        measured=f"{low[0].network}: loss plateau {_mean(early)}, {bent:.0%} from convex; {high[0].network}: loss "
-        f"{_mean(late['loss'])}, error {_mean(late['mistake_rate'])}; points above an earlier one, of both: "
+        measured=f"{low[0].network}: loss plateau {mean_text(early)}, {bent:.0%} from convex; {high[0].network}: loss "
+        f"{mean_text(late['loss'])}, error {mean_text(late['mistake_rate'])}; points above an earlier one, of both: "
         f"loss {_broken([*low, *high], 'loss')}, error {_broken([*low, *high], 'mistake_rate')}",
         holds=float(early.mean()) <= SHORT and bent <= CONVEX and float(shortest.mean()) >= LONG,
         effect=float(shortest.mean()),
@@ -82,9 +81,9 @@ def competition_predicts(table: xr.Dataset) -> Judgement:
     return judge(
         "BP-2",
         criterion=criterion,
-        measured=f"by depth {_listed(by_depth, 'depth')}; by added gap {_listed(by_gap, 'gap')}; r = {_mean(r)}; "
+        measured=f"by depth {_listed(by_depth, 'depth')}; by added gap {_listed(by_gap, 'gap')}; r = {mean_text(r)}; "
         f"measured minus predicted {float((measured - predicted).mean()):+.2f} on average; the first class's flip by "
-        f"(gap / margin)^(1/(r-1)) correlates with r = {_mean(by_formula)}",
+        f"(gap / margin)^(1/(r-1)) correlates with r = {mean_text(by_formula)}",
         holds=deeper and wider and float(r.mean()) >= 0.9,
         effect=float(r.mean()),
         interval=student(r),
@@ -123,13 +122,13 @@ def _shortened(claim: str, what: str, pairs: Mapping[str, Pair], *, at_most: flo
     for name, (before, after) in pairs.items():
         a, b = _paired(before, after)
         if len(a) < 2 or a.mean() <= LEAST:
-            found.append(f"{name}: {_mean(a)}, nothing to shorten" if len(a) > 1 else f"{name}: too few runs fit")
+            found.append(f"{name}: {mean_text(a)}, nothing to shorten" if len(a) > 1 else f"{name}: too few runs fit")
             idle.append(len(a))
             continue
         judged.append(len(a))
         ranges.append((float((a - b).mean()), student(a - b)))
         holds.append(ranges[-1][1][0] > 0 and float(b.mean()) <= at_most * float(a.mean()))
-        found.append(f"{name}: {a.mean():.2f} to {b.mean():.2f}, difference {_mean(a - b)}")
+        found.append(f"{name}: {a.mean():.2f} to {b.mean():.2f}, difference {mean_text(a - b)}")
     every = [way for pair in pairs.values() for ways in pair for way in ways]
     if not holds:
         reason = f"no network with two fitting runs has an error plateau above {LEAST}"
@@ -171,7 +170,7 @@ def small_and_deep_are_flat(pairs: Mapping[str, Pair]) -> Judgement:
             low, high = student(b - a)
             lows.append(low)
             effects.append((float(np.mean(b - a)), (low, high)))
-            found.append(f"{name}, {_WORDS[variable]}: {_mean(b - a)}")
+            found.append(f"{name}, {_WORDS[variable]}: {mean_text(b - a)}")
     effect, of = min(effects, key=lambda x: x[1][0])
     return judge(
         "BP-6",
@@ -204,7 +203,7 @@ def bias_follows_the_order(orders: xr.Dataset) -> Judgement:
     return judge(
         "BP-7",
         criterion=criterion,
-        measured=f"mean rho {_mean(r)} over {len(r)} runs",
+        measured=f"mean rho {mean_text(r)} over {len(r)} runs",
         holds=low > 0,
         effect=float(r.mean()),
         interval=(low, high),
@@ -267,11 +266,6 @@ def _unfitted(ways: Iterable[Way]) -> str:
     return f"no run of one of the networks fits; {_left_out(ways)}"
 
 
-def _mean(values: NDArrayF) -> str:
-    low, high = student(values)
-    return f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else "-"
-
-
 def _correlations(a: xr.DataArray, b: xr.DataArray) -> NDArrayF:
     """Correlate over depths and gaps, one number a seed; seeds with fewer than three pairs are left out."""
     found = []
@@ -285,7 +279,7 @@ def _correlations(a: xr.DataArray, b: xr.DataArray) -> NDArrayF:
 
 def _rank_correlation(order: xr.Dataset) -> float:
     epochs, bias = np.nan_to_num(order["epoch"].values, nan=np.inf), order["bias"].values  # never learned: last
-    return float(stats.spearmanr(epochs, bias).statistic) if len(np.unique(epochs)) > 1 else np.nan
+    return rank_correlation(epochs, bias)
 
 
 def _listed(values: xr.DataArray, dim: str) -> str:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from landscape_utils.plateau.plateau import chance
 from landscape_utils.sections.bias_plateau.study import Way, lengths
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 LABELS = {"loss": "mean loss (nats)", "mistake_rate": "error (share of images)"}
 
@@ -49,7 +49,7 @@ def _norms(variants: Variants) -> str:
 
 def ways_axes(variants: Variants, variable: str, *, ax: Axes | None = None) -> Axes:
     """Draw one variable of some variants over alpha; a uniform guess is dotted."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     for i, (name, ways) in enumerate(variants.items()):
         colour = COLOURS[i % len(COLOURS)]
         for way in ways:
@@ -74,7 +74,7 @@ def prediction_scatter(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         table: `measured` and `predicted` over (depth, seed, gap).
         ax: where to draw.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--", label="as predicted")
     for i, depth in enumerate(table["depth"].values):
         at = table.sel(depth=depth)
@@ -93,7 +93,7 @@ def order_scatter(orders: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         orders: `epoch` and `bias` over (seed, class).
         ax: where to draw.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     places = stats.rankdata(orders["epoch"].values, axis=1, nan_policy="omit")
     for i, name in enumerate(orders["class"].values):
         colour, mark = COLOURS[i % len(COLOURS)], "os^Dv"[i // len(COLOURS) % 5]

@@ -13,7 +13,6 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from landscape_utils.data.letters import KNOWN_PAIRS as GLYPH_PAIRS
 from landscape_utils.interference.cctm import (
@@ -27,7 +26,7 @@ from landscape_utils.interference.cctm import (
     symmetry,
     top_cells,
 )
-from landscape_utils.suite.claims import Judgement, judge
+from landscape_utils.suite.claims import Judgement, judge, rank_correlation
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -168,7 +167,7 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
             pressure = interference_only(rates).max("predicted")
         else:
             pressure = interferers(rates, threshold).sum("predicted")
-        return _spearman(pressure.values, recalls(rates).values)
+        return rank_correlation(pressure.values, recalls(rates).values)
 
     criterion = (
         f"recall's rank correlations with the strongest cell and with the number of interferers above {threshold:.1%} "
@@ -221,12 +220,6 @@ def _split_share(rates: xr.DataArray, count: int, splits: int = 200) -> float:
         rest = both - half
         values.append(rest[chosen].sum() / max(rest.sum(), 1))
     return float(np.mean(values))
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return np.nan
-    return float(stats.spearmanr(x, y).statistic)
 
 
 def _one_image(rates: xr.DataArray) -> float:

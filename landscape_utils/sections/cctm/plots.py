@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from landscape_utils.interference.cctm import interference_only, interferers, recalls
-from landscape_utils.suite.plots import COLOURS, RATES, footnote, percent
+from landscape_utils.suite.plots import COLOURS, RATES, footnote, new_axes, percent
 
 
 def cctm_heatmap(
@@ -34,7 +34,7 @@ def cctm_heatmap(
         numbers: write the cells of 1 % and more in percent, where there are at most 20 classes.
         colourbar: draw the colour scale beside it.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     cells = interference_only(rates).values
     top = float(np.nanmax(cells, initial=0.0)) if vmax is None else vmax
     image = ax.imshow(cells, cmap=RATES, vmin=0, vmax=top or 1)
@@ -80,7 +80,7 @@ def cctm_heatmaps(by_model: Mapping[str, xr.DataArray], *, note: str = "") -> Fi
 
 def symmetry_scatter(rates: xr.DataArray, *, ax: Axes | None = None, label: int = 6) -> Axes:
     """Plot each pair of classes: CCTM(a, b) against CCTM(b, a), with the largest pairs named."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     names, cells = rates["true"].values, rates.values
     rows, columns = np.triu_indices(len(names), 1)
     x, y = cells[rows, columns], cells[columns, rows]
@@ -106,7 +106,7 @@ def symmetry_scatter(rates: xr.DataArray, *, ax: Axes | None = None, label: int 
 
 def null_histogram(observed: float, null: NDArray[np.float64], *, ax: Axes | None = None) -> Axes:
     """Draw a null sample and where the observed value lies."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     ax.hist(null[np.isfinite(null)], bins=40, color="0.75", label="shuffled rows")
     ax.axvline(observed, color=COLOURS[1], lw=2, label="measured")
     ax.set(xlabel="correlation of the CCTM with its transpose", ylabel="number of shuffles")
@@ -125,7 +125,7 @@ def error_share_bars(
         count: how many pairs.
         known: pairs to mark, in either order.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     shown = shares.isel(pair=slice(count))
     names = [str(p) for p in shown["pair"].values]
     marked = {frozenset(pair) for pair in known}
@@ -152,7 +152,7 @@ def error_share_bars(
 
 def recall_lines(by_model: Mapping[str, xr.DataArray], *, ax: Axes | None = None) -> Axes:
     """Draw each model's recall by class, classes ordered from the hardest to the easiest on average."""
-    ax = ax or plt.subplots(figsize=(8, 4), layout="constrained")[1]
+    ax = ax or new_axes(8, 4)
     table = xr.concat(list(by_model.values()), dim="model")
     order = np.argsort(table.mean("model").values)
     names = [str(n) for n in table["true"].values[order]]
@@ -190,7 +190,7 @@ def interferer_scatter(
 
 def cctm_row(rates: xr.DataArray, true: str, threshold: float, *, ax: Axes | None = None) -> Axes:
     """Draw one class's row of the CCTM: what it is taken for, interferers above the threshold in colour."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     row = interference_only(rates).sel(true=true).fillna(0)
     order = np.argsort(-row.values, kind="stable")[:15]
     names, values = [str(n) for n in row["predicted"].values[order]], row.values[order]

@@ -25,7 +25,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from landscape_utils.sections.double_descent.study import threshold
-from landscape_utils.suite.claims import Judgement, judge, student
+from landscape_utils.suite.claims import Judgement, judge, mean_text, student
 
 NDArrayF = NDArray[np.float64]
 
@@ -141,10 +141,5 @@ def _course(curves: xr.DataArray, changes: NDArrayF, digits: str) -> str:
     values = ", ".join(f"{mean[i]:{digits}} at {widths[i]:g}" for i in at)
     if not turning:
         return f"{values}, without a dip and a peak between them"
-    parts = [f"{name} by {_mean(changes[:, i], digits)}" for i, name in enumerate(CHANGES)]
+    parts = [f"{name} by {mean_text(changes[:, i], digits)}" for i, name in enumerate(CHANGES)]
     return f"{values}; it {', '.join(parts)}"
-
-
-def _mean(values: NDArrayF, digits: str) -> str:
-    low, high = student(values)
-    return f"{values.mean():{digits}} ({low:{digits}} to {high:{digits}})"

@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from landscape_utils.memorization.double_descent import MOMENTS
 from landscape_utils.memorization.memorized import MEMORIZED
 from landscape_utils.sections.double_descent.study import LABELS, threshold
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 MOMENT_COLOURS = {"best": COLOURS[0], "final": COLOURS[1]}
 TIMES = {"best": "at its best", "final": "at the end"}
@@ -28,7 +28,7 @@ def accuracy_by_width(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         table: from `measure`.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+    ax = ax or new_axes(7, 4)
     for moment in MOMENTS:
         values = table["test_accuracy"].sel(moment=moment)
         _seeds(values, ax, color=MOMENT_COLOURS[moment], label=f"test, {TIMES[moment]}")
@@ -50,7 +50,7 @@ def time_and_width(course: xr.Dataset, *, unit: str = "step", ax: Axes | None = 
         unit: what a step is called.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+    ax = ax or new_axes(7, 4)
     mean = course.mean("seed").isel(step=slice(1, None))
     places, steps = np.arange(mean.sizes["width"]), mean["step"].values
     image = ax.pcolormesh(places, steps, mean["test_accuracy"].transpose("step", "width"), shading="nearest")
@@ -89,7 +89,7 @@ def memorization_adds(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         table: from `measure`.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
+    ax = ax or new_axes(7, 3.6)
     added = table.sel(moment="final") - table.sel(moment="best")
     for values, name, colour in (
         (-added["test_accuracy"], "test error", COLOURS[1]),

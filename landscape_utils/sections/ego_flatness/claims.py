@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from landscape_utils.suite.claims import Judgement, judge, wilson
+from landscape_utils.suite.claims import Judgement, judge, rank_correlation, wilson
 
 RECIPES = ("small-lr", "big-lr", "anneal-lr")
 FITTED = 0.9
@@ -197,11 +197,11 @@ def alike_surfaces(similar: xr.DataArray, rates: xr.DataArray, *, permutations: 
     if upper.sum() < 6 or np.ptp(both[upper]) == 0:
         reason = "fewer than six pairs of classes have a similarity, or all interfere alike"
         return judge("CI-11", criterion=criterion, measured="-", holds=None, reason=reason)
-    rho = _rank_correlation(similar.values[upper], both[upper])
+    rho = rank_correlation(similar.values[upper], both[upper])
     rng = np.random.default_rng(seed)
     orders = (rng.permutation(len(both)) for _ in range(permutations))
     alike, known = similar.values[upper], np.nan_to_num(both)
-    null = np.array([_rank_correlation(alike, known[np.ix_(o, o)][upper]) for o in orders])
+    null = np.array([rank_correlation(alike, known[np.ix_(o, o)][upper]) for o in orders])
     p = float((1 + np.sum(null >= rho)) / (1 + permutations))
     return judge(
         "CI-11",
@@ -339,7 +339,3 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))  # type: ignore[attr-defined]
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(stats.spearmanr(x, y).statistic)

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 from landscape_utils.suite.surfaces import colour_scale, masked, named, surface_map
 
 LINEAR_UP_TO = 10.0  # nats; losses beyond are drawn on a logarithmic axis
@@ -100,7 +100,7 @@ def cut_lines(in_plane: xr.DataArray, random: xr.DataArray, *, axes: Sequence[Ax
 
 def similarity_scatter(similar: xr.DataArray, rates: xr.DataArray, *, ax: Axes | None = None, label: int = 5) -> Axes:
     """Plot each pair of classes: how alike their loss surfaces are against how much they interfere."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     names, both = [str(n) for n in similar["class"].values], (rates.values + rates.values.T) / 2
     rows, columns = np.nonzero(np.triu(np.isfinite(similar.values), 1))
     x, y = both[rows, columns], similar.values[rows, columns]
@@ -117,7 +117,7 @@ def similarity_scatter(similar: xr.DataArray, rates: xr.DataArray, *, ax: Axes |
 
 def rise_bars(rises: Mapping[str, xr.DataArray], *, ax: Axes | None = None) -> Axes:
     """Draw how much each class's loss rises in several pairs' spaces; bars are medians over the window."""
-    ax = ax or plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
+    ax = ax or new_axes(8, 3.8)
     width = 0.8 / len(rises)
     for i, (pair, values) in enumerate(rises.items()):
         at = np.arange(values.sizes["class"]) + (i - (len(rises) - 1) / 2) * width

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from landscape_utils.landscape.walks import Line
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 TALL = 30.0  # a range of losses (largest over log C) above which the axis is logarithmic
 WIDEST = 5  # panels in a row
@@ -30,7 +30,7 @@ def curve_panel_axes(lines: Sequence[Line], *, ax: Axes | None = None, title: st
         title: what the panel shows.
         labels: name each curve by its direction.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     for line, colour in zip(lines, _cycle(len(lines)), strict=True):
         finite = np.ma.masked_invalid(line.loss.values)
         ax.plot(line.grid["lam"], finite, color=colour, lw=1.3, label=line.direction if labels else None)

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from landscape_utils.sections.gradient_split.study import NDArrayF, slopes, typical
-from landscape_utils.suite.claims import Judgement, judge, student
+from landscape_utils.suite.claims import Judgement, judge, mean_text, student
 
 SMALLER = 0.5  # the permuted examples' dependent part, as a share of the unpermuted ones'
 ALIKE = 1.5  # the independent parts differ by this factor at most
@@ -58,7 +58,7 @@ def permuted_examples_are_ignored(course: xr.Dataset) -> Judgement:
         "MG-10",
         criterion=criterion,
         measured="dependent, permuted to unpermuted: "
-        + "; ".join(f"epoch {epoch} {_mean(share)}" for epoch, share in shares.items())
+        + "; ".join(f"epoch {epoch} {mean_text(share)}" for epoch, share in shares.items())
         + f"; independent parts within a factor of {apart:.2f}; first layer at least {first:.2f} of the median",
         holds=float(worst.mean()) <= SMALLER and apart <= ALIKE and first >= VANISHED,
         effect=float(worst.mean()),
@@ -123,7 +123,8 @@ def falls_with_their_number(scaling: xr.Dataset) -> Judgement:
     return judge(
         "MG-12",
         criterion=criterion,
-        measured=f"n = {numbers.min()} to {numbers.max()}: permuted {_mean(permuted)}, unpermuted {_mean(unpermuted)}",
+        measured=f"n = {numbers.min()} to {numbers.max()}: permuted {mean_text(permuted)}, "
+        f"unpermuted {mean_text(unpermuted)}",
         holds=off <= BAND and steeper > 0,
         effect=float(permuted.mean()),
         interval=student(permuted),
@@ -131,8 +132,3 @@ def falls_with_their_number(scaling: xr.Dataset) -> Judgement:
         seeds=len(permuted),
         clear=abs(off - BAND) > 0.01 and abs(steeper) > 0.01,
     )
-
-
-def _mean(values: NDArrayF) -> str:
-    low, high = student(values)
-    return f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else f"{np.mean(values):.2f}"

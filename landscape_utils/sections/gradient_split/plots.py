@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from landscape_utils.sections.gradient_split.study import END, NDArrayF, typical
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -101,7 +101,7 @@ def share_lines(shares: Mapping[str, xr.DataArray], level: float, *, ax: Axes | 
         level: a criterion to be marked.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1]
+    ax = ax or new_axes(6.4, 3.6)
     for (name, share), colour in zip(shares.items(), COLOURS, strict=False):
         lines = typical(share)
         places = np.arange(lines.sizes["epoch"])

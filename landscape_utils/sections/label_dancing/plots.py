@@ -26,7 +26,7 @@ from landscape_utils.interference.dancing import (
     recalls_by_epoch,
     symmetric_phases,
 )
-from landscape_utils.suite.plots import COLOURS, footnote
+from landscape_utils.suite.plots import COLOURS, footnote, new_axes
 
 # Lines differ in style, events in marker and place: colour alone tells nothing apart.
 OWN, OTHER = "black", COLOURS[2]
@@ -50,7 +50,7 @@ def recall_dance(
     Raises:
         ValueError: no such class, or the same class twice.
     """
-    ax = ax or plt.subplots(figsize=(9, 4), layout="constrained")[1]
+    ax = ax or new_axes(9, 4)
     events = dance_events(rates, a, b)
     first, second = events.attrs["first"], events.attrs["second"]
     recall = _shown(recalls_by_epoch(rates), epochs)
@@ -82,7 +82,7 @@ def error_row(
     Raises:
         ValueError: no such class, or the same class twice.
     """
-    ax = ax or plt.subplots(figsize=(9, 4), layout="constrained")[1]
+    ax = ax or new_axes(9, 4)
     events = dance_events(rates, a, b)
     first, second = events.attrs["first"], events.attrs["second"]
     row = _shown(rates.sel(true=first), epochs)
@@ -126,7 +126,7 @@ def notes_of(
     Raises:
         ValueError: no such class.
     """
-    ax = ax or plt.subplots(figsize=(6, 3.2), layout="constrained")[1]
+    ax = ax or new_axes(6, 3.2)
     names = [str(n) for n in notes["true"].values]
     own, other = class_index(names, a), class_index(names, partner)
     heights, values = _note_lines(ax, notes, [own], names), _shown(notes[:, own], epochs)
@@ -154,7 +154,7 @@ def notes_together(
     Raises:
         ValueError: no such class.
     """
-    ax = ax or plt.subplots(figsize=(9, 4), layout="constrained")[1]
+    ax = ax or new_axes(9, 4)
     names = [str(n) for n in notes["true"].values]
     ends = [class_index(names, a), class_index(names, b)]
     heights = _note_lines(ax, notes, ends, names)
@@ -192,7 +192,7 @@ def correlation_strips(
         marked: groups in colour.
         ax: where to draw; a new figure by default.
     """
-    ax = ax or plt.subplots(figsize=(1.2 + 1.7 * len(groups), 4), layout="constrained")[1]
+    ax = ax or new_axes(1.2 + 1.7 * len(groups), 4)
     rng = np.random.default_rng(0)
     for i, (name, values) in enumerate(groups.items()):
         colour = COLOURS[1] if name in marked else "0.55"
@@ -219,7 +219,7 @@ def partner_bars(
         ax: where to draw; a new figure by default.
     """
     shown = partners.isel(true=np.argsort(-partners["share"].values, kind="stable")[:count])  # NaN last
-    ax = ax or plt.subplots(figsize=(8, 0.9 + 0.34 * shown.sizes["true"]), layout="constrained")[1]
+    ax = ax or new_axes(8, 0.9 + 0.34 * shown.sizes["true"])
     cells = [(str(a), str(b)) for a, b in zip(shown["true"].values, shown["partner"].values, strict=True)]
     share = shown["share"].fillna(0).values
     ax.barh(range(len(cells)), share, color=[COLOURS[0] if cell in claimed else "0.75" for cell in cells])

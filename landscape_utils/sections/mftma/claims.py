@@ -17,11 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 
 from landscape_utils.memorization.embeddings import neighbour_accuracy
 from landscape_utils.memorization.memorized import MEMORIZED
-from landscape_utils.suite.claims import Judgement, judge, student, wilson
+from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student, wilson
 
 NDArrayF = NDArray[np.float64]
 
@@ -46,7 +45,7 @@ def memorizing(accuracies: xr.Dataset) -> Judgement:
         "MG-1",
         criterion="every seed's training accuracy on the permuted labels reaches 99 %, and test accuracy falls from "
         "its best to the last epoch: interval over seeds above 0",
-        measured=f"training ends at {_span(last)}; test accuracy falls by {_mean(fall)} from epoch "
+        measured=f"training ends at {_span(last)}; test accuracy falls by {mean_text(fall)} from epoch "
         f"{_epochs(accuracies['best'])} to {_epochs(accuracies['last'])}",
         holds=bool(memorized.all()) and low > 0,
         effect=float(fall.mean()),
@@ -76,8 +75,8 @@ def restored_first(accuracies: xr.Dataset) -> Judgement:
         criterion=f"memorization begins when permuted accuracy first exceeds {BEGUN} times that at the initialisation: "
         "until then the accuracy on restored labels grows, and is above that on the permuted ones (both intervals "
         "over seeds above 0)",
-        measured=f"before epoch {_epochs(before + 1)}: restored grows by {_mean(gain)}, to {_mean(lead)} above "
-        f"permuted; until the end it falls by {_mean(lost)}",
+        measured=f"before epoch {_epochs(before + 1)}: restored grows by {mean_text(gain)}, to {mean_text(lead)} above "
+        f"permuted; until the end it falls by {mean_text(lost)}",
         holds=min(lows) > 0,
         effect=float(lead.mean()),
         interval=student(lead),
@@ -146,7 +145,8 @@ def late_layers_memorize(found: xr.Dataset, claim: str = "MG-4") -> Judgement:
         criterion=f"relative change of capacity from the best to the final epoch: permuted, mean of the last "
         f"{len(where.late)} layers, interval over seeds above 0; mean of the first {len(where.early)} within "
         f"{STILL:.0%}; restored, mean of the last {len(where.late)}, interval below 0",
-        measured=f"permuted late {_percent(rises)}, early {_percent(before)}; restored late {_percent(falls)}",
+        measured=f"permuted late {mean_text(rises, '+.0%')}, early {mean_text(before, '+.0%')}; "
+        f"restored late {mean_text(falls, '+.0%')}",
         holds=up[0] > 0 and abs(float(before.mean())) <= STILL and down[1] < 0,
         effect=float(rises.mean()),
         interval=up,
@@ -159,7 +159,9 @@ def shrinking_with_depth(found: xr.Dataset) -> Judgement:
     """MG-5: radius and dimension fall with depth, at the best epoch, in the three subsets of learned classes."""
     best = found.sel(epoch="best", layer=depths(found).every)
     rho = {
-        (quantity, subset): np.array([_rank(best["depth"].values, row) for row in best[quantity].sel(subset=subset)])
+        (quantity, subset): np.array(
+            [rank_correlation(best["depth"].values, row) for row in best[quantity].sel(subset=subset)]
+        )
         for quantity in ("radius", "dimension")
         for subset in LEARNED
     }
@@ -169,7 +171,7 @@ def shrinking_with_depth(found: xr.Dataset) -> Judgement:
         "MG-5",
         criterion="Spearman's correlation with depth at the best epoch, of unpermuted, restored and test manifolds, is "
         "below 0 for radius and dimension: all six intervals over seeds",
-        measured="; ".join(f"{quantity}, {subset}: {_mean(values)}" for (quantity, subset), values in rho.items()),
+        measured="; ".join(f"{quantity}, {subset}: {mean_text(values)}" for (quantity, subset), values in rho.items()),
         holds=highest < 0,
         effect=float(weakest.mean()),
         interval=student(weakest),
@@ -236,7 +238,7 @@ def share_of_permuted(found: xr.Dataset, layers: list[str]) -> Judgement:
     capacity = found["capacity"].mean("seed")
     test = capacity.sel(subset="test")
     spread = {layer: float(test.sel(layer=layer).max() / test.sel(layer=layer).min()) for layer in layers[:2]}
-    rho = _rank(found["epsilon"].values, test.sel(layer=layers[-1]).values)
+    rho = rank_correlation(found["epsilon"].values, test.sel(layer=layers[-1]).values)
     noisy = capacity.sel(subset="permuted", layer=layers[-1]).where(found["epsilon"] > 0, drop=True)
     apart = (noisy / found["lower_bound"].mean("seed").sel(subset="permuted", layer=layers[-1])).min()
     return judge(
@@ -304,16 +306,6 @@ def planes_separate(planes: xr.Dataset, middle: str, last: str) -> Judgement:
 # --- small things ------------------------------------------------------------------------------------------------
 
 
-def _mean(values: NDArrayF) -> str:
-    low, high = student(values)
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else f"{values.mean():.2f}"
-
-
-def _percent(values: NDArrayF) -> str:
-    low, high = student(values)
-    return f"{values.mean():+.0%} ({low:+.0%} to {high:+.0%})" if len(values) > 1 else f"{values.mean():+.0%}"
-
-
 def _span(values: NDArrayF) -> str:
     return f"{values.min():.1%} to {values.max():.1%}"
 
@@ -329,7 +321,3 @@ def _by_layer(values: xr.DataArray) -> str:
 def _fewest(found: xr.Dataset) -> int:
     """Count the seeds at the share that has the fewest."""
     return int(found["train_accuracy"].notnull().sum("seed").min())
-
-
-def _rank(a: NDArrayF, b: NDArrayF) -> float:
-    return float(stats.spearmanr(a, b).statistic)

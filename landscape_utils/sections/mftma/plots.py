@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.sections.mftma.study import QUANTITIES
 from landscape_utils.suite.claims import student
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 SUBSET_COLOURS = dict(zip(SUBSETS, COLOURS, strict=False))
 LABELS = {
@@ -93,7 +93,7 @@ def geometry_axes(found: xr.Dataset, quantity: str, *, ax: Axes | None = None) -
         quantity: a variable.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     several = found if "seed" in found.dims else found.expand_dims("seed")
     for place, (name, colour) in enumerate(SUBSET_COLOURS.items()):
         if name in several["subset"].values:

@@ -25,11 +25,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 
 from landscape_utils.memorization.rewinding import ALL
 from landscape_utils.sections.rewinding.study import SETTLED, best, final, settling
-from landscape_utils.suite.claims import Judgement, judge, student
+from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student
 
 NDArrayF = NDArray[np.float64]
 
@@ -94,7 +93,7 @@ def early_layers_settle_later(tables: Mapping[str, xr.Dataset]) -> Judgement:
     told, every = [], {name: _order(table) for name, table in tables.items()}
     for name, table in tables.items():
         epochs = settling(table).sel(rewound=_convolutions(table)).mean("seed").values
-        told.append(f"{name}: rho {_mean(every[name])}; by depth {', '.join(f'{e:.1f}' for e in epochs)}")
+        told.append(f"{name}: rho {mean_text(every[name])}; by depth {', '.join(f'{e:.1f}' for e in epochs)}")
     rho = next(iter(every.values()))
     if len(rho) < 2:
         reason = "the others have no convolutions that settle at different epochs"
@@ -131,7 +130,7 @@ class _Regained(NamedTuple):
     def share(self, layer: str) -> str:
         """Say which share of what was lost since early stopping a layer gives back, where every seed lost some."""
         lost = self.stopped - self.final
-        return _mean((self.by_layer[layer] - self.final) / lost) if (lost > 0).all() else "-"
+        return mean_text((self.by_layer[layer] - self.final) / lost) if (lost > 0).all() else "-"
 
 
 def _told(table: xr.Dataset, found: _Regained) -> str:
@@ -142,11 +141,11 @@ def _told(table: xr.Dataset, found: _Regained) -> str:
     for words, name in (("first", convolutions[0]), ("last", convolutions[-1]), ("best", most)):
         of_best = found.by_layer[name] / found.stopped
         rows.append(
-            f"{words} ({titles[name]}): {found.by_layer[name].mean():.1%}, {_mean(of_best)} of the early-stopped, "
+            f"{words} ({titles[name]}): {found.by_layer[name].mean():.1%}, {mean_text(of_best)} of the early-stopped, "
             f"{found.share(name)} of what was lost"
         )
     lead = found.by_layer[convolutions[-1]] - found.by_layer[convolutions[0]]
-    return "; ".join([*rows, f"last minus first {_mean(lead)}"])
+    return "; ".join([*rows, f"last minus first {mean_text(lead)}"])
 
 
 def _convolutions(table: xr.Dataset) -> list[str]:
@@ -161,10 +160,4 @@ def _peak(table: xr.Dataset) -> int:
 def _order(table: xr.Dataset) -> NDArrayF:
     """Correlate depth and settling epoch, one number a seed; seeds without an order are left out."""
     epochs = settling(table).sel(rewound=_convolutions(table)).values
-    ordered = [row for row in epochs if len(set(row)) > 1]
-    return np.array([float(stats.spearmanr(np.arange(len(row)), row).statistic) for row in ordered])
-
-
-def _mean(values: NDArrayF) -> str:
-    low, high = student(values)
-    return f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else "-"
+    return np.array([rank_correlation(np.arange(len(row)), row) for row in epochs if len(set(row)) > 1])

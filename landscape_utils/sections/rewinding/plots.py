@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from landscape_utils.memorization.rewinding import ALL
 from landscape_utils.sections.rewinding.study import best, final, settling
 from landscape_utils.suite.claims import student
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, new_axes
 
 DEPTHS = plt.get_cmap("viridis")
 KNOWN = {"train": "training images", "test": "test images", "restored": "permuted images, true labels"}
@@ -49,7 +49,7 @@ def course(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", 
 
 def course_axes(table: xr.Dataset, subset: str, *, ax: Axes | None = None) -> Axes:
     """Draw one subset's accuracy against the rewind epoch."""
-    ax = ax or plt.subplots(layout="constrained")[1]
+    ax = ax or new_axes()
     layers = [name for name in table["rewound"].values if name != ALL]
     for name, colour in zip([*layers, ALL], [*depth_colours(len(layers)), "black"], strict=True):
         mean = table["accuracy"].sel(rewound=name, subset=subset).mean("seed", skipna=False).dropna("epoch")
@@ -102,7 +102,7 @@ def last_layers(found: xr.DataArray, titles: Sequence[str], *, ax: Axes | None =
         titles: of the layers, the first one first.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(6.8, 3.9), layout="constrained")[1]
+    ax = ax or new_axes(6.8, 3.9)
     for (subset, label), colour in zip(KNOWN.items(), (COLOURS[5], COLOURS[0], COLOURS[2]), strict=True):
         rows = found.sel(subset=subset)
         ax.plot(rows["last"], rows.transpose("last", "seed"), color=colour, lw=0.6, alpha=0.7)
@@ -122,7 +122,7 @@ def settling_scatter(tables: Mapping[str, xr.Dataset], *, ax: Axes | None = None
         tables: from `by_layer`, by architecture.
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(6.2, 3.8), layout="constrained")[1]
+    ax = ax or new_axes(6.2, 3.8)
     for i, (name, table) in enumerate(tables.items()):
         epochs = settling(table)
         epochs = epochs.isel(rewound=["conv" in str(title) for title in epochs["title"].values])
@@ -143,7 +143,7 @@ def treatment_bars(found: xr.DataArray, *, ax: Axes | None = None) -> Axes:
         found: from `treatments`, over (bn, seed, rewound, subset).
         ax: where to draw.
     """
-    ax = ax or plt.subplots(figsize=(7.6, 3.8), layout="constrained")[1]
+    ax = ax or new_axes(7.6, 3.8)
     width, places = 0.27, np.arange(found.sizes["rewound"])
     for i, bn in enumerate(found["bn"].values):
         rows = found.sel(bn=bn, subset="test")

@@ -56,7 +56,7 @@ def test_a_damaged_file_is_set_aside() -> None:
 
 def test_points_are_saved_while_the_walk_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(points.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(store.time, "monotonic", lambda: float(next(clock)))
     with points.kept("abc", LOGITS) as finished:
         finished.add((0.0,), sums(1.0))
         assert store.shelf("points", "abc").has("points")

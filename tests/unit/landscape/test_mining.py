@@ -212,7 +212,7 @@ def test_interrupted_it_leaves_the_model_and_goes_on_bit_identically(
     next(model.parameters()).requires_grad_(False)
     before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
     whole, epochs = mining._epoch, []
-    monkeypatch.setattr(mining, "SAVING", math.inf)  # after every epoch
+    monkeypatch.setattr(store, "SAVING", math.inf)  # after every epoch
 
     def interrupted(*arguments: object) -> float:
         epochs.append(arguments[4])
@@ -254,7 +254,7 @@ def mine_and_wait_in_epoch_5() -> None:
             time.sleep(600)
         return add(*arguments)  # type: ignore[arg-type]
 
-    mining.Slope.add, mining.SAVING = waiting, math.inf  # type: ignore[method-assign, assignment]
+    mining.Slope.add, store.SAVING = waiting, math.inf  # type: ignore[method-assign]
     mine_on_one_thread()
 
 

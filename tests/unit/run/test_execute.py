@@ -85,12 +85,18 @@ def test_a_notebook_that_is_mended_is_missing_no_more(folder: Path) -> None:
         assert (folder / "out" / "one.unfinished").exists() != claims
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to a command in the background, which is to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(("at_once", "whom"), [(1, "the group"), (2, "the command alone")])
 def test_ctrl_c_stops_everything_and_leaves_no_process(at_once: int, whom: str, folder: Path) -> None:
     again = write(folder / "slow2.ipynb", "x = 1  # type: int", *CODES["slow"])
     words = ["run", str(folder / "slow.ipynb"), str(again), f"--at-once={at_once}", f"--out={folder / 'out'}"]
     command = [sys.executable, "-m", "landscape_utils.run.cli", *words]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as running:
+    how = {"start_new_session": True, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed_ctrl_c}
+    with subprocess.Popen(command, **how) as running:
         started = begun = time.monotonic()
         children: list[psutil.Process] = []
         while sum(child.name() == "sleep" for child in children) < at_once:
