@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -16,28 +15,10 @@ from landscape_utils.engine.features import class_manifolds
 from landscape_utils.memorization import manifolds
 from landscape_utils.memorization.centres import centre_structure
 from landscape_utils.memorization.manifolds import mftma
+from tests.unit.memorization.conftest import clouds, same
 from tests.unit.memorization.test_anchors import slow_anchor
 
 SCALARS = ["capacity", "radius", "dimension", "centre_correlation", "rank"]
-
-
-def clouds(kind: str, count: int = 5, points: int = 9, features: int = 30, seed: int = 0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(count, 1, features))
-    spread = rng.normal(size=(count, points, features))
-    if kind == "correlated":
-        centres = centres + 3 * rng.normal(size=(count, 1, 1)) * rng.normal(size=features)
-        spread = spread * np.arange(1, features + 1) ** -0.7
-    if kind == "duplicates":
-        spread[:, -2:] = spread[:, :1]
-    if kind == "subspace":
-        spread = rng.normal(size=(count, points, 2)) @ rng.normal(size=(count, 2, features))
-    drawn = list(centres + 0.8 * spread)
-    if kind == "one point":
-        drawn[1] = drawn[1][:1]
-    if kind == "unequal":
-        drawn = [cloud[: len(cloud) - i] for i, cloud in enumerate(drawn)]
-    return drawn
 
 
 def gaussian(drawn: Sequence[np.ndarray], n: int = 15, seed: int = 1) -> list[np.ndarray]:
@@ -93,11 +74,6 @@ def test_given_vectors_give_the_written_out_numbers(kind: str, features: int, ka
     assert float(got.dimension) == pytest.approx(want["dimension"].mean(), rel=1e-6)
     assert got.attrs["violation"] < 1e-10
     assert got.attrs["n_t"] == 15
-
-
-def same(one: xr.Dataset, other: xr.Dataset, rtol: float = 1e-7) -> None:
-    for name in one.data_vars:
-        np.testing.assert_allclose(one[name], other[name], rtol=rtol, err_msg=str(name))
 
 
 @pytest.mark.parametrize(
@@ -213,15 +189,6 @@ def test_a_margin_beyond_every_vector_has_capacity_without_bound() -> None:
     assert np.isinf(float(mftma(clouds("random"), n_t=5, kappa=-99.0).capacity))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_centre_that_vanishes_is_named(dtype: type) -> None:
-    rng = np.random.default_rng(0)
-    drawn = {name: rng.normal(size=(8, 20)).astype(dtype) for name in ("cat", "dog", "owl")}
-    drawn["owl"] += drawn["cat"].mean(0) / 2 + drawn["dog"].mean(0) / 2 - drawn["owl"].mean(0)
-    with pytest.raises(ValueError, match="the centre of manifold owl vanishes: it lies at the mean of all points"):
-        mftma(drawn)
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -296,12 +263,3 @@ def test_every_layer_of_a_trained_network_has_a_capacity(seed: int) -> None:
     assert len(found) == 4
     assert all(geo.attrs["violation"] < 1e-6 for geo in found.values())
     assert found["pixels"].capacity < found["4"].capacity < np.inf
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_short_numbers_are_taken_as_the_numbers_that_they_are(dtype: torch.dtype) -> None:
-    """With norms beyond what half precision holds, and centres closer than its rounding of them."""
-    for scale, shift in ((300.0, 0.0), (0.02, 5.0)):
-        short = [torch.from_numpy(scale * cloud + shift).to(dtype) for cloud in clouds("random", features=1000)]
-        want = mftma([cloud.double() for cloud in short], n_t=20)
-        same(mftma([cloud.clone().requires_grad_() for cloud in short], n_t=20), want, rtol=1e-12)

@@ -5,34 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from landscape_utils.data.datasets import Dataset, load_dataset
-from landscape_utils.data.labels import permute_labels
-from landscape_utils.engine.inference import outcomes
-from landscape_utils.interference import cctm
+from landscape_utils.data.datasets import Dataset
 from landscape_utils.kit.store import DamagedFileWarning
 from landscape_utils.training import training
 from landscape_utils.training.models import build_model
-from landscape_utils.training.recipes import RECIPES, RunSpec
+from landscape_utils.training.recipes import RECIPES
 from landscape_utils.training.training import learning_rate, train
 from tests.conftest import small_arrays
-
-
-def spec_of(path: Path | str = "small", **changes: object) -> RunSpec:
-    return RunSpec(**{"dataset": str(path), "model": "mlp", "epochs": 3, **changes})  # type: ignore[arg-type]
-
-
-def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
+from tests.unit.training.conftest import equal, spec_of
 
 # --- what training does ---
 
@@ -67,68 +54,12 @@ def test_equals_a_hand_written_loop(small: Dataset) -> None:
         torch.testing.assert_close(run.weights("final")[name].double(), want, rtol=1e-4, atol=1e-6)
 
 
-def test_history_is_what_the_kept_weights_give(small: Dataset) -> None:
-    run = train(spec_of(model="resnet8", lr=0.02, epochs=4, checkpoints=(2,)), data=small, progress=False)
-    history = run.history
-    assert history.epoch.values.tolist() == [0, 1, 2, 3, 4]
-    for epoch in run.epochs:
-        model = run.model(epoch)
-        for part in ("train", "test"):
-            result = outcomes(model, getattr(small, part))
-            assert float(history[f"{part}_accuracy"].sel(epoch=epoch)) == pytest.approx(result.accuracy)
-            assert float(history[f"{part}_loss"].sel(epoch=epoch)) == pytest.approx(result.loss, rel=1e-4)
-            rates = cctm(model, getattr(small, part))
-            np.testing.assert_allclose(history[f"{part}_cctm"].sel(epoch=epoch), rates, atol=1e-6)
-        np.testing.assert_allclose(history.last_bias.sel(epoch=epoch), list(model.modules())[-1].bias.detach())
-    assert run.best_epoch == int(np.argmax(history.test_accuracy.values[1:])) + 1
-    assert set(run.epochs) == {0, 2, 4, run.best_epoch}
-    assert history.attrs["data"] == "small: 60 training and 30 test images"
-    assert np.isnan(history.learning_rate[0])
-    assert float(history.learning_rate[-1]) < float(history.learning_rate[1])
-
-
-def test_subset_accuracies_follow_the_four_subsets(small: Dataset) -> None:
-    run = train(spec_of(epsilon=0.5, epochs=2), data=small, progress=False)
-    labels = permute_labels(small, 0.5)
-    for epoch in (0, 2):
-        for name in run.history.subset.values:
-            want = outcomes(run.model(epoch), labels.subset(name)).accuracy
-            assert float(run.history.subset_accuracy.sel(epoch=epoch, subset=name)) == pytest.approx(want)
-    whole = train(spec_of(epsilon=1.0, epochs=1), data=small, progress=False).history.subset_accuracy
-    assert np.isnan(whole.sel(subset="unpermuted")).all()
-    assert "subset_accuracy" not in train(spec_of(epochs=1), data=small, progress=False).history
-
-
-def test_memorize_stops_when_it_has(small: Dataset) -> None:
-    run = train(spec_of(recipe="memorize", lr=0.01, epochs=200, batch_size=16, epsilon=0.3), data=small, progress=False)
-    accuracy = run.history.train_accuracy.values
-    assert accuracy[-1] > 0.99
-    assert (accuracy[:-1] <= 0.99).all()
-    assert len(accuracy) < 200
-
-
 def test_learning_rates() -> None:
     assert learning_rate(RECIPES["big-lr"], 7, 10) == 0.01
     anneal = RECIPES["anneal-lr"]
     assert learning_rate(anneal, 0, 10) == 0.1
     assert learning_rate(anneal, 5, 10) == pytest.approx(0.05)
     assert learning_rate(anneal, 10, 10) == pytest.approx(0)
-
-
-def test_recipes_are_the_papers() -> None:
-    rates = {name: RECIPES[name].lr for name in ("small-lr", "big-lr", "anneal-lr", "memorize", "finetune")}
-    assert rates == {"small-lr": 1e-4, "big-lr": 1e-2, "anneal-lr": 0.1, "memorize": 1e-4, "finetune": 1e-2}
-    for name in ("small-lr", "big-lr", "anneal-lr", "finetune"):
-        recipe = RECIPES[name]
-        assert (recipe.optimizer, recipe.momentum, recipe.weight_decay, recipe.batch_size) == ("sgd", 0.9, 5e-4, 128)
-        assert recipe.augment
-    memorize = RECIPES["memorize"]
-    assert (memorize.optimizer, memorize.batch_size, memorize.weight_decay, memorize.augment) == (
-        "adam",
-        1024,
-        0,
-        False,
-    )
 
 
 def test_the_callers_random_numbers_are_left_alone(small: Dataset) -> None:
@@ -156,21 +87,6 @@ def test_divergence_is_told_and_nothing_is_called_finished(small: Dataset) -> No
 
 
 # --- once for each specification ---
-
-
-def test_a_goal_that_the_initialisation_meets_still_trains_an_epoch(small: Dataset) -> None:
-    run = train(spec_of(stop_at=1e-9, epochs=5), data=small, progress=False)
-    assert run.epochs == [0, 1]
-    assert equal(run.weights("best"), run.weights("final"))
-    assert not equal(run.weights("initial"), run.weights("final"))
-
-
-def test_a_run_says_when_its_data_have_changed(small_npz: Path) -> None:
-    run = train(spec_of(small_npz, epochs=1), progress=False)
-    arrays = small_arrays(seed=1)
-    np.savez(small_npz, **{**arrays._asdict(), "classes": np.array(arrays.classes)})
-    with pytest.raises(ValueError, match="other bytes than the run was trained on"):
-        run.labels()
 
 
 def test_the_same_specification_trains_once(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,36 +121,6 @@ def test_other_bytes_under_the_same_name_are_another_run(small: Dataset, small_n
     second = train(spec_of(small_npz), progress=False)
     assert second.shelf != first.shelf
     assert not equal(first.weights(), second.weights())
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_interrupted_between_epochs_it_goes_on_bit_identically(
-    small: Dataset, monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    spec = spec_of(model="resnet8", optimizer=optimizer, lr=0.01, epochs=4, epsilon=0.2)
-    whole = train(spec, data=small, progress=False)
-    weights, history = whole.weights(), whole.history
-    subprocess.run(["rm", "-r", str(whole.shelf.folder)], check=True)
-    measure, calls = training.history.measure, []
-
-    def interrupted(*arguments: object) -> object:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return measure(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.history, "measure", interrupted)
-        # Save after every epoch, however short it is.
-        patch.setattr(training.State, "save_soon", training.State.save)
-        with pytest.raises(KeyboardInterrupt):
-            train(spec, data=small, progress=False)
-    epochs = []
-    monkeypatch.setattr(training.history, "measure", lambda *a: epochs.append(1) or measure(*a))
-    again = train(spec, data=small, progress=False)
-    assert len(epochs) == 2  # epochs 3 and 4; the first two were remembered
-    assert equal(again.weights(), weights)
-    assert again.history.drop_attrs().equals(history.drop_attrs())
 
 
 PROGRAM = """
@@ -374,48 +260,3 @@ def test_a_truncated_or_flipped_resume_file_costs_only_time(
     with pytest.warns(DamagedFileWarning, match="resume"):
         again = train(spec_of(), data=small, progress=False)
     assert equal(again.weights(), weights)
-
-
-# --- reading a run ---
-
-
-def test_epochs_that_were_not_kept_are_refused_with_those_that_were(small: Dataset) -> None:
-    run = train(spec_of(epochs=6, checkpoints=(2,)), data=small, progress=False)
-    missing = next(e for e in range(6) if e not in run.epochs)
-    with pytest.raises(KeyError, match=r"there are \[0, "):
-        run.model(missing)
-    assert not run.model("best").training
-    every = train(replace(run.spec, checkpoints="all"), data=small, progress=False)
-    assert every.epochs == list(range(7))
-
-
-def test_a_run_loads_its_data_again(small_npz: Path) -> None:
-    run = train(spec_of(small_npz, epsilon=0.2, train_size=30, epochs=1), progress=False)
-    labels = run.labels()
-    assert labels.dataset.train.size == 30
-    assert int(labels.permuted.sum()) == 6
-    assert labels.dataset.test.size == load_dataset(str(small_npz)).test.size
-
-
-# --- specifications that cannot be ---
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"recipe": "anneal"}, "unknown recipe 'anneal'; the nearest valid names are: anneal-lr"),
-        ({"model": "resnet9"}, "unknown model 'resnet9'"),
-        ({"model_options": {"widht": 3}}, "unknown option of mlp 'widht'; the nearest valid names are: width"),
-        ({"optimizer": "adm"}, "nearest valid names are: adam"),
-        ({"schedule": "cos"}, "nearest valid names are: cosine"),
-        ({"precision": "bf17"}, "nearest valid names are: bf16"),
-        ({"epochs": 0}, "epochs is 0; it must be at least 1"),
-        ({"lr": -1.0}, "lr is -1.0"),
-        ({"epsilon": 1.5}, "must lie in"),
-        ({"checkpoints": (7,)}, "checkpoint 7 lies outside the epochs 0 to 3"),
-        ({"recipe": "finetune"}, "mlp has none"),
-    ],
-)
-def test_bad_specifications_are_refused_before_anything_is_loaded(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        spec_of(**change)

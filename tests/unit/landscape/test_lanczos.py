@@ -1,0 +1,62 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from landscape_utils.landscape import lanczos
+from tests.unit.landscape.conftest import images, quiet
+
+
+def extremal(a: Tensor, largest: int, smallest: int, **how: object) -> lanczos.Extremal:
+    start = torch.randn(len(a), generator=torch.Generator().manual_seed(1), dtype=a.dtype)
+    how = {"tol": 1e-8, "max_products": 3000, "tick": lambda *_: None, **how}
+    return lanczos.extremal_pairs(lambda v: a @ v, start, largest, smallest, **how)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(size=st.integers(1, 60), largest=st.integers(0, 4), smallest=st.integers(0, 4), seed=st.integers(0, 99))
+def test_both_ends_of_any_symmetric_matrix(size: int, largest: int, smallest: int, seed: int) -> None:
+    largest = max(1, min(largest, size))
+    smallest = min(smallest, size - largest)
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(size, size, generator=generator, dtype=torch.float64)
+    a = a + a.T
+    found = extremal(a, largest, smallest, basis=max(20, size // 2))
+    exact = torch.linalg.eigvalsh(a)
+    want = torch.cat([exact.flip(0)[:largest], exact[:smallest]])
+    torch.testing.assert_close(found.values, want, rtol=1e-7, atol=1e-7)
+    true = (found.vectors @ a - found.values[:, None] * found.vectors).norm(dim=1)
+    torch.testing.assert_close(found.residuals, true, rtol=1e-3, atol=1e-9)
+
+
+def test_a_small_basis_restarts_and_finds_the_same() -> None:
+    values = torch.cat([torch.linspace(-1, 1, 400), torch.tensor([1.2, 1.1, -1.2, -1.1])]).double()
+    q = torch.linalg.qr(torch.randn(404, 404, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    a = q * values @ q.T
+    whole, restarted = extremal(a, 3, 2, basis=404), extremal(a, 3, 2, basis=25)
+    torch.testing.assert_close(restarted.values, torch.tensor([1.2, 1.1, 1, -1.2, -1.1]).double())
+    torch.testing.assert_close(whole.values, restarted.values)
+    assert float(restarted.ratios.max()) <= 1e-8
+    assert whole.products < restarted.products < 3 * whole.products
+
+
+def test_zeros_that_have_company_are_all_found() -> None:
+    """A Hessian without negative curvature: one Krylov space sees a single one of its zero eigenvectors."""
+    values = torch.cat([torch.zeros(200), torch.linspace(0.5, 4, 30)]).double()
+    q = torch.linalg.qr(torch.randn(230, 230, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    found = extremal(q * values @ q.T, 2, 3)
+    torch.testing.assert_close(found.values[2:], torch.zeros(3).double(), rtol=0, atol=1e-7)
+    model, data = nn.Sequential(nn.Flatten(), nn.Linear(32, 4)).double(), images()
+    np.testing.assert_allclose(quiet(model, data, 4).eigenvalue[4:], 0, atol=1e-7)
+
+
+def test_eigenvalues_that_are_there_several_times_are_all_found() -> None:
+    found = extremal(torch.diag(torch.tensor([3.0, 3, 2, 1, 1] + [1.5] * 50)).double(), 3, 2)
+    torch.testing.assert_close(found.values, torch.tensor([3.0, 3, 2, 1, 1]).double())
+
+
+def test_a_zero_operator_has_zeros_only() -> None:
+    found = extremal(torch.zeros(30, 30, dtype=torch.float64), 2, 2)
+    assert not found.values.any()
+    assert not found.ratios.any()
