@@ -8,8 +8,8 @@ OUT ?= out
 AT_ONCE ?= 2
 BIN := .venv/bin
 OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
-NUMERICS := $(addprefix memorization/test_,anchors centres manifolds capacity) \
-  $(addprefix engine/test_,engine evaluate folding first_layer) $(addprefix landscape/test_,hessian second_order)
+NUMERICS := $(addprefix memorization/test_,anchors centres clouds manifolds capacity) \
+  $(addprefix engine/test_,engine evaluate folding first_layer) $(addprefix landscape/test_,hessian hessian_operator lanczos second_order traces)
 
 .PHONY: setup run test lint house lab bench faults notebooks lock clean
 

@@ -79,12 +79,20 @@ def hessian_eigenpairs(
     smallest = min(k, operator.size // 2)
     largest = min(k, operator.size - smallest)
 
-    def compute() -> xr.Dataset:
+    def pairs_of(operator: HessianOperator) -> xr.Dataset:
         with products_bar("Hessian eigenpairs", None, progress) as tick:
             start = _gaussian(operator, np.random.SeedSequence(seed))
             limits = {"tol": tol, "max_products": max_products}
             found = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
         return _pairs_dataset(found, largest, tol, operator)
+
+    def compute() -> xr.Dataset:
+        pairs = pairs_of(operator)
+        if pairs.attrs["products"] == max_products or bool(pairs.converged.all()) or not _can_be_finer(operator):
+            return pairs
+        # Examples that are learned by heart leave second derivatives that float32 cannot hold.
+        finer = pairs_of(HessianOperator(model, data, parameters=parameters, dtype=torch.float64))
+        return finer.assign(eigenvector=finer.eigenvector.astype(pairs.eigenvector.dtype))
 
     settings = {"k": k, "tol": tol, "seed": seed, "max_products": max_products, "parameters": operator.names}
     result = _kept("eigenpairs", settings, operator, compute) if cache else compute()
@@ -104,6 +112,10 @@ def _precision(model: nn.Module, tol: float) -> torch.dtype:
     if parameter is None or parameter.device.type == "mps":  # MPS has no float64
         return torch.float32
     return torch.promote_types(parameter.dtype, torch.float32) if tol >= FINE else torch.float64
+
+
+def _can_be_finer(operator: HessianOperator) -> bool:
+    return operator.dtype != torch.float64 and operator.device.type != "mps"  # MPS has no float64
 
 
 def _pairs_dataset(found: Extremal, largest: int, tol: float, operator: HessianOperator) -> xr.Dataset:

@@ -5,6 +5,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.stats import wasserstein_distance
+from torch import nn
 
 from landscape_utils.kit import store
 from landscape_utils.landscape import hessian, traces
@@ -140,6 +141,24 @@ def test_the_seed_decides_the_start_and_not_the_result() -> None:
 def test_wrong_settings_are_refused(how: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         quiet(network("mlp"), images(), **how)
+
+
+def test_where_the_products_rounding_is_too_large_float64_takes_over() -> None:
+    """Examples that are learned by heart leave second derivatives that are mostly rounding in float32."""
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(4, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 3))
+    x = torch.randn(1, 4).expand(12, -1)
+    first, second = model(x[:1]).topk(2).values[0].tolist()
+    with torch.no_grad():
+        for parameter in model[4].parameters():
+            parameter *= 15 / (first - second)
+    y = model(x).argmax(dim=1)
+    found = hessian.hessian_eigenpairs(model, (x, y), 2, tol=1e-2, progress=False)
+    assert found.attrs["dtype"] == "float64"
+    assert found.attrs["products"] < 50
+    assert found.eigenvector.dtype == np.float32
+    exact = np.linalg.eigvalsh(dense(model.double(), (x.double(), y)))
+    np.testing.assert_allclose(found.eigenvalue, exact[[-1, -2, 0, 1]], atol=1e-4 * exact[-1])
 
 
 # --- density and traces ----------------------------------------------------------------------------------------
