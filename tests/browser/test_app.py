@@ -14,7 +14,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, Request
 
-from tests.browser.conftest import ROOT, free_port, needs_chromium, wait_for
+from tests import ROOT
+from tests.browser.conftest import free_port, needs_chromium, wait_for
 from tests.browser.test_panels import FAST, drag, pixels
 
 TOKEN = "for-the-test"

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page
 
 from landscape_utils.run import apps
-from tests.browser.conftest import ROOT, Lab, needs_chromium
+from tests import ROOT
+from tests.browser.conftest import Lab, needs_chromium
 
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
 COARSE = {"seeds": "[0]", "images": "100", "points": "5", "fine_points": "5"}
