@@ -15,7 +15,7 @@ from landscape_utils.data import sources
 from landscape_utils.data.archives import Arrays
 from landscape_utils.kit.errors import distinct, unknown
 
-Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and standard deviation, one number a channel
+ChannelMoments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and standard deviation, one number a channel
 
 SHORT_NAMES = {"car": "automobile", "plane": "airplane"}
 SHORT_NAMES |= {long: short for short, long in SHORT_NAMES.items()}
@@ -180,13 +180,13 @@ def load_dataset(
     return replace(data, fingerprint=key)
 
 
-def _none(arrays: Arrays) -> Statistics:
+def _none(arrays: Arrays) -> ChannelMoments:
     """Give the statistics that change nothing."""
     channels = arrays.x_train.shape[-1]
     return np.zeros(channels), np.ones(channels)
 
 
-def _given_statistics(mean: Sequence[float], std: Sequence[float], channels: int) -> Statistics:
+def _given_statistics(mean: Sequence[float], std: Sequence[float], channels: int) -> ChannelMoments:
     if not len(mean) == len(std) == channels or not min(std) > 0:
         raise ValueError(
             f"mean is {tuple(mean)} and std is {tuple(std)}; give {channels} numbers of each, one a channel, and every "
@@ -283,7 +283,7 @@ def _spread(y: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
     return chosen
 
 
-def _assemble(name: str, arrays: Arrays, statistics: Statistics) -> Dataset:
+def _assemble(name: str, arrays: Arrays, statistics: ChannelMoments) -> Dataset:
     mean, std = statistics
 
     def labelled(x: NDArray[np.generic], y: NDArray[np.int64]) -> Labelled:
@@ -305,7 +305,7 @@ def _assemble(name: str, arrays: Arrays, statistics: Statistics) -> Dataset:
     )
 
 
-def _channel_statistics(x: NDArray[np.generic]) -> Statistics:
+def _channel_statistics(x: NDArray[np.generic]) -> ChannelMoments:
     """Mean and standard deviation per channel, of values scaled to [0, 1].
 
     uint8 images are counted by a histogram, which is exact: the same data give the same statistics anywhere.

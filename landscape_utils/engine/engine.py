@@ -32,7 +32,7 @@ from landscape_utils.engine.shadow import (
 from landscape_utils.kit import store
 from landscape_utils.kit.threads import processor
 
-Statistics = Literal["keep", "update"]
+BnHandling = Literal["keep", "update"]
 Precision = Literal["float32", "bf16"]
 
 CANDIDATES = {"cpu": (25, 50, 100, 200, 500), "cuda": (500, 1000, 2000, 5000), "mps": (250, 500, 1000)}
@@ -62,7 +62,7 @@ class Engine:
         *,
         origin: Tensor,
         directions: Sequence[Tensor],
-        bn: Statistics = "keep",
+        bn: BnHandling = "keep",
         precision: Precision = "float32",
         points: int = 1,
     ) -> None:
@@ -108,7 +108,7 @@ class Engine:
         """Compute an affine first layer once; its weights then need not move from point to point."""
         names = [name for name, _ in self._model.named_parameters()]
         parts = [views(vector, self._model) for vector in self._vectors]
-        first = FirstLayer.found(self._model, self._weights, self._vectors, self._inputs)
+        first = FirstLayer.of(self._model, self._weights, self._vectors, self._inputs)
         left = dict(self._model.named_parameters())
         if first is not None and left:
             kept = [[part for name, part in zip(names, every, strict=True) if name in left] for every in parts]

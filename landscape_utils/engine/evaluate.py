@@ -24,7 +24,7 @@ from landscape_utils.data.datasets import Labelled
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import points as kept_points
 from landscape_utils.engine import space
-from landscape_utils.engine.engine import Engine, Precision, Statistics, Sums
+from landscape_utils.engine.engine import BnHandling, Engine, Precision, Sums
 from landscape_utils.engine.grids import Axes, grid_axis, levels_of
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.points import Finished
@@ -64,7 +64,7 @@ class Options(TypedDict, total=False):
     origin: Tensor | None
     normalisation: Normalisation
     leave_out_1d: bool
-    bn: Statistics
+    bn: BnHandling
     precision: Precision
     classes: Sequence[str] | None
     cache: bool

@@ -41,7 +41,7 @@ class FirstLayer(nn.Module):
         return total
 
     @classmethod
-    def found(cls, tree: nn.Module, weights: Tensor, vectors: list[Tensor], inputs: Tensor) -> FirstLayer | None:
+    def of(cls, tree: nn.Module, weights: Tensor, vectors: list[Tensor], inputs: Tensor) -> FirstLayer | None:
         """Put one in the first layer's place, if that is Linear, alone in its weights, and worth its memory."""
         found = _first_linear(tree, inputs[:TRIED])
         if found is None:

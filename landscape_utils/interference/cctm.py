@@ -17,6 +17,9 @@ from landscape_utils.data.pairs import Pairs, class_names
 from landscape_utils.engine.inference import Outcomes, confusion_counts, confusion_rates, outcomes
 from landscape_utils.kit.errors import distinct
 
+ClassPair = tuple[str, str]
+ClassPairs = Sequence[ClassPair]
+
 CELL = 24  # bytes a cell of a CCTM takes while it is made: its count, the count as a float, the rate
 ROUNDING = 1e-9  # what a row of rates may lack of 1 without a NaN prediction
 

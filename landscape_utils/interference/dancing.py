@@ -8,18 +8,15 @@ event and no note, and never an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from landscape_utils.data.datasets import class_index
-from landscape_utils.interference.cctm import interference_only, recalls
+from landscape_utils.interference.cctm import ClassPairs, interference_only, recalls
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Pairs = Sequence[tuple[str, str]]
 
 NONE = -2  # where the paper plots that no class interferes by more than 0.1 %
 PARTNER, THIRD = "partner", "third class"
@@ -123,7 +120,7 @@ def interfering_pairs(rates: xr.DataArray, count: int | None = None) -> list[tup
     return pairs
 
 
-def split_by_pairs(matrix: xr.DataArray, pairs: Pairs) -> tuple[Floats, Floats]:
+def split_by_pairs(matrix: xr.DataArray, pairs: ClassPairs) -> tuple[Floats, Floats]:
     """Part a matrix over two classes into the cells of the pairs, both ways, and all other cells.
 
     The diagonal and NaN are left out; of a symmetric matrix each pair counts once.
@@ -137,7 +134,7 @@ def split_by_pairs(matrix: xr.DataArray, pairs: Pairs) -> tuple[Floats, Floats]:
     return values[inside & counted], values[~inside & counted]
 
 
-def pair_test(matrix: xr.DataArray, pairs: Pairs, *, permutations: int = 2000, seed: int = 0) -> xr.Dataset:
+def pair_test(matrix: xr.DataArray, pairs: ClassPairs, *, permutations: int = 2000, seed: int = 0) -> xr.Dataset:
     """Compare the mean over the cells of some pairs with that over pairs of randomly renamed classes.
 
     Renaming keeps how the pairs hang together (no class twice, say); p = (1 + #{null as extreme}) / (1 + permutations).
@@ -310,7 +307,7 @@ def _two(over_classes: xr.DataArray, a: str | int, b: str | int) -> tuple[int, i
     return first, second
 
 
-def _both_ways(matrix: xr.DataArray, pairs: Pairs) -> NDArray[np.intp]:
+def _both_ways(matrix: xr.DataArray, pairs: ClassPairs) -> NDArray[np.intp]:
     found = [_two(matrix, a, b) for a, b in pairs]
     return np.array([cell for a, b in found for cell in ((a, b), (b, a))], dtype=np.intp).reshape(-1, 2)
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.engine import evaluate
-from landscape_utils.engine.engine import Statistics
+from landscape_utils.engine.engine import BnHandling
 from landscape_utils.engine.grids import grid_axis
 from landscape_utils.engine.space import Normalisation
 from landscape_utils.landscape.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
@@ -36,7 +36,7 @@ class Walk(NamedTuple):
     """
 
     normalisation: Normalisation = "global"
-    bn: Statistics = "update"
+    bn: BnHandling = "update"
     scale: float = 1.0
     span: tuple[float, float] = SPAN
     points: int = POINTS

@@ -33,7 +33,7 @@ MEASURED = ("train_accuracy", "test_accuracy", "test_loss")
 
 Moment = Literal["best", "final"]
 MOMENTS: tuple[Moment, ...] = ("best", "final")
-Pair = Labelled | tuple[Tensor, Tensor]
+Split = Labelled | tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,8 @@ class Trained:
 
 
 def train_width(
-    train: Pair,
-    test: Pair,
+    train: Split,
+    test: Split,
     width: int,
     *,
     seeds: Sequence[int],
@@ -146,7 +146,7 @@ class Task(NamedTuple):
         return self.train.shape[1], self.classes
 
 
-def _task(train: Pair, test: Pair) -> Task:
+def _task(train: Split, test: Split) -> Task:
     (x, y), (test_x, test_y) = train, test
     names = train.classes if isinstance(train, Labelled) else None
     classes = len(names) if names else 1 + int(max(y.max(), test_y.max()))

@@ -30,7 +30,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import layers
 from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
-from landscape_utils.engine.engine import Statistics
+from landscape_utils.engine.engine import BnHandling
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.shadow import averaging_statistics, update_statistics
 from landscape_utils.kit.errors import unknown
@@ -84,7 +84,7 @@ def gradient_split(
     subsets: Subsets | None = None,
     *,
     names: Sequence[str] | None = None,
-    bn: Statistics = "update",
+    bn: BnHandling = "update",
 ) -> xr.Dataset:
     """Measure the label-dependent and the label-independent gradient of each layer, over subsets of the training set.
 
@@ -174,7 +174,7 @@ class WeightGradients:
     """
 
     def __init__(
-        self, model: nn.Module, data: Pairs, names: Sequence[str] | None = None, *, bn: Statistics = "update"
+        self, model: nn.Module, data: Pairs, names: Sequence[str] | None = None, *, bn: BnHandling = "update"
     ) -> None:
         """Take the layers' weights, and settle BatchNorm's statistics; see `gradient_split`."""
         if bn not in ("keep", "update"):

@@ -17,7 +17,7 @@ from landscape_utils.engine.inference import Outcomes, confusion_counts, confusi
 Row = dict[str, Tensor]
 
 
-def measure(model: nn.Module, data: Dataset, labels: PermutedLabels, loss: float, lr: float) -> Row:
+def measure_epoch(model: nn.Module, data: Dataset, labels: PermutedLabels, loss: float, lr: float) -> Row:
     """Measure one epoch: un-augmented training images and test images, in evaluation mode."""
     train, test = outcomes(model, data.train), outcomes(model, data.test)
     row = {"batch_loss": torch.tensor(loss), "learning_rate": torch.tensor(lr)}

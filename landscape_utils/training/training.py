@@ -112,7 +112,7 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
         data = _resident(labels.dataset, state.model, device)
         if not (state.restore(which) and all([which.has(weights_name(e)) for e in kept if e <= state.epoch])):
             state = State(spec, dataset, device)  # from the beginning, also when a kept epoch's weights are damaged
-            state.note(history.measure(state.model, data, labels, math.nan, math.nan))
+            state.note(history.measure_epoch(state.model, data, labels, math.nan, math.nan))
             which.put_tensors(weights_name(0), state.weights())
         steps, thrift = math.ceil(data.train.size / recipe.batch_size), store.Thrift(lambda: state.save(which))
         with tqdm(
@@ -126,7 +126,7 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
             while state.epoch < recipe.epochs and not state.fitted():
                 bar.set_postfix_str(state.status())
                 loss, lr = _train_epoch(state, data, spec, bar)
-                state.note(history.measure(state.model, data, labels, loss, lr))
+                state.note(history.measure_epoch(state.model, data, labels, loss, lr))
                 if state.epoch in kept:
                     which.put_tensors(weights_name(state.epoch), state.weights())
                 thrift.offer()

@@ -30,7 +30,7 @@ SHORT, LONG = 0.15, 0.3  # a straight line from chance to the solution has 0.1
 LEAST = 0.05  # a plateau shorter than this is none
 CONVEX = 0.1  # of the range
 
-Pair = tuple[Sequence[Way], Sequence[Way]]
+Contrast = tuple[Sequence[Way], Sequence[Way]]
 
 
 def plateau_of_the_deeper_network(simple: Sequence[Way], deep: Sequence[Way]) -> Judgement:
@@ -93,7 +93,7 @@ def competition_predicts(table: xr.Dataset) -> Judgement:
     )
 
 
-def biases_make_the_plateau(pairs: Mapping[str, Pair]) -> Judgement:
+def biases_make_the_plateau(pairs: Mapping[str, Contrast]) -> Judgement:
     """BP-4: trained without biases, the error plateau is at most half as long.
 
     Args:
@@ -102,7 +102,7 @@ def biases_make_the_plateau(pairs: Mapping[str, Pair]) -> Judgement:
     return _shortened("BP-4", "without biases", pairs, at_most=0.5)
 
 
-def homogeneous_biases_shorten(pairs: Mapping[str, Pair]) -> Judgement:
+def homogeneous_biases_shorten(pairs: Mapping[str, Contrast]) -> Judgement:
     """BP-5: with the biases interpolated homogeneously, the error plateau of the same solutions is shorter.
 
     Args:
@@ -111,7 +111,7 @@ def homogeneous_biases_shorten(pairs: Mapping[str, Pair]) -> Judgement:
     return _shortened("BP-5", "with homogeneous biases", pairs, at_most=1.0)
 
 
-def _shortened(claim: str, what: str, pairs: Mapping[str, Pair], *, at_most: float) -> Judgement:
+def _shortened(claim: str, what: str, pairs: Mapping[str, Contrast], *, at_most: float) -> Judgement:
     """Compare error plateaus pairwise where there is one to shorten."""
     share = "" if at_most == 1 else f", and the mean at most {at_most:.0%} of it"
     criterion = (
@@ -148,7 +148,7 @@ def _shortened(claim: str, what: str, pairs: Mapping[str, Pair], *, at_most: flo
     )
 
 
-def small_and_deep_are_flat(pairs: Mapping[str, Pair]) -> Judgement:
+def small_and_deep_are_flat(pairs: Mapping[str, Contrast]) -> Judgement:
     """BP-6: a smaller initialisation, and a greater depth, make both plateaus longer.
 
     Args:

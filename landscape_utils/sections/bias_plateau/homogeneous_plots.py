@@ -16,7 +16,7 @@ from landscape_utils.plateau.homogeneous import LEARNED, learned_last, rank_tabl
 from landscape_utils.suite.plots import COLOURS, RATES
 
 
-def course(results: xr.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+def training_course(results: xr.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Draw one network's probabilities and biases by class against time, the class learned last in colour.
 
     Args:

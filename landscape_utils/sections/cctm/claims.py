@@ -16,6 +16,7 @@ import xarray as xr
 
 from landscape_utils.data.letters import KNOWN_PAIRS as GLYPH_PAIRS
 from landscape_utils.interference.cctm import (
+    ClassPairs,
     agreement,
     bootstrap_interval,
     error_shares,
@@ -28,11 +29,9 @@ from landscape_utils.interference.cctm import (
 )
 from landscape_utils.suite.claims import Judgement, judge, rank_correlation
 
-Pairs = Sequence[tuple[str, str]]
-
 # Pairs that look alike, as the ledger names them; CI-1 asks of CIFAR-10 only that cat-dog leads.
-KNOWN_PAIRS: dict[str, Pairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "dog"), ("automobile", "truck"))}
-LEADING_PAIRS: dict[str, Pairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "dog"),)}
+KNOWN_PAIRS: dict[str, ClassPairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "dog"), ("automobile", "truck"))}
+LEADING_PAIRS: dict[str, ClassPairs] = {"glyphs10": GLYPH_PAIRS, "cifar10": (("cat", "dog"),)}
 
 
 def largest_cells(by_model: Mapping[str, xr.DataArray], dataset: str) -> Judgement:
@@ -199,7 +198,7 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
     )
 
 
-def _either_way(shares: xr.DataArray, pairs: Pairs) -> list[bool]:
+def _either_way(shares: xr.DataArray, pairs: ClassPairs) -> list[bool]:
     wanted = {frozenset(pair) for pair in pairs}
     return [
         frozenset((str(a), str(b))) in wanted
@@ -230,7 +229,7 @@ def _cells(rates: xr.DataArray, count: int) -> str:
     return ", ".join(f"{a} as {b} {rate:.1%}" for a, b, rate in top_cells(rates, count))
 
 
-def _named(pairs: Pairs) -> str:
+def _named(pairs: ClassPairs) -> str:
     return ", ".join(f"{a}-{b}" for a, b in pairs)
 
 

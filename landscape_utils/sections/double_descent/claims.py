@@ -38,7 +38,7 @@ def double_descent(table: xr.Dataset) -> Judgement:
     """MG-9: error and dimension fall, rise and fall with width; radius and centre correlation are monotonic.
 
     Args:
-        table: from `measure`.
+        table: from `by_moment`.
     """
     criterion = (
         "at the end of training, over widths: test error falls, rises and falls again, and so does the dimension of "

@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from landscape_utils.kit.bars import Tick
 from landscape_utils.memorization.double_descent import MOMENTS
 from landscape_utils.sections.double_descent.plots import MOMENT_COLOURS, TIMES, width_axis
-from landscape_utils.sections.double_descent.study import LABELS, Family, courses, measure
+from landscape_utils.sections.double_descent.study import LABELS, Family, by_moment, courses
 from landscape_utils.suite.plots import COLOURS, to_png
 from landscape_utils.suite.widgets import Panel
 
@@ -82,7 +82,7 @@ def _rounds(
 
             within(0, 1)
             networks = family.train(width, progress=within)
-            table = measure({width: networks}, family.data.test, progress=False, **how)
+            table = by_moment({width: networks}, family.data.test, progress=False, **how)
             found[width] = networks.course, table
         if missing or every == 1:
             tick(100 * len(found), 100 * len(widths))

@@ -25,7 +25,7 @@ def accuracy_by_width(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw test accuracy at its best and at the end, and training accuracy at the end; thin a seed, bold their mean.
 
     Args:
-        table: from `measure`.
+        table: from `by_moment`.
         ax: where to draw.
     """
     ax = ax or new_axes(7, 4)
@@ -68,7 +68,7 @@ def geometry_by_width(table: xr.Dataset) -> Figure:
     """Draw the geometry of the test manifolds at the best test accuracy and at the end; thin a seed, bold the mean.
 
     Args:
-        table: from `measure`.
+        table: from `by_moment`.
     """
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained", sharex=True)
     for ax, (name, label) in zip(axes.ravel(), LABELS.items(), strict=True):
@@ -86,7 +86,7 @@ def memorization_adds(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw error and dimension at the end less those at the best test accuracy, as shares of their largest means.
 
     Args:
-        table: from `measure`.
+        table: from `by_moment`.
         ax: where to draw.
     """
     ax = ax or new_axes(7, 3.6)

@@ -111,7 +111,7 @@ class Family:
         return replace(self, specs=[replace(spec, epsilon=epsilon, data_seed=spec.seed) for spec in self.specs[:seeds]])
 
 
-def measure(networks: Mapping[float, Networks], test: Labelled, *, progress: bool = True, **how: Any) -> xr.Dataset:
+def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: bool = True, **how: Any) -> xr.Dataset:
     """Set accuracies and the geometry of the test manifolds against width (geometry of memorization, 4, figure 4C-E).
 
     Args:

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from landscape_utils.interference.cctm import ClassPair
 from landscape_utils.interference.ego import refine_ego
 from landscape_utils.interference.flatness import FLAT
 from landscape_utils.kit.bars import Tick
-from landscape_utils.sections.ego_flatness.study import Moved, Pair
+from landscape_utils.sections.ego_flatness.study import Moved
 from landscape_utils.suite.plots import to_png
 from landscape_utils.suite.surfaces import named, surface_3d, surface_map
 from landscape_utils.suite.widgets import Panel
@@ -25,11 +26,11 @@ OF = "loss of "
 
 def ego_panel(
     models: Mapping[str, Moved],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ClassPair],
     *,
     sigma: float,
     points: int = 9,
-    known: Mapping[tuple[str, Pair], xr.Dataset] | None = None,
+    known: Mapping[tuple[str, ClassPair], xr.Dataset] | None = None,
     model: str | None = None,
 ) -> Panel:
     """Explore interference spaces: pairs in the order of their interference, or any two classes.
@@ -104,7 +105,7 @@ def _rounded(sigma: float) -> str:
     return f"{sigma:.6g}"
 
 
-def _computed(model: Moved, pair: Pair, sigma: float, points: int, tick: Tick) -> Iterator[xr.Dataset]:
+def _computed(model: Moved, pair: ClassPair, sigma: float, points: int, tick: Tick) -> Iterator[xr.Dataset]:
     if pair[0] == pair[1]:
         raise ValueError(f"both classes are {pair[0]}; choose two different ones")
     grids = refine_ego(

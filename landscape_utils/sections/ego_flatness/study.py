@@ -18,7 +18,7 @@ from landscape_utils.engine import space
 from landscape_utils.engine.class_gradients import class_gradients
 from landscape_utils.engine.engine import Precision
 from landscape_utils.engine.evaluate import Options
-from landscape_utils.interference.cctm import error_shares
+from landscape_utils.interference.cctm import ClassPair, error_shares
 from landscape_utils.interference.ego import ego_surface, ego_weights, interference_weights, window
 from landscape_utils.interference.flatness import (
     class_rises,
@@ -33,8 +33,7 @@ from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import default_device, train
 
-Pair = tuple[str, str]
-Scale = Literal["theta", "walked"]
+AxisUnit = Literal["theta", "walked"]
 
 
 class Member(NamedTuple):
@@ -53,12 +52,12 @@ class Moved:
     gradients: Tensor
     images: Labelled  # at which its spaces are evaluated
 
-    def pair(self, pair: Pair) -> tuple[Tensor, Tensor]:
+    def pair(self, pair: ClassPair) -> tuple[Tensor, Tensor]:
         """Give the gradients of two classes."""
         names = list(self.images.classes or ())
         return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
 
-    def random_pair(self, pair: Pair, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    def random_pair(self, pair: ClassPair, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Draw two Gaussian directions of the same norms as the gradients of two classes."""
         drawn = [space.gaussian_direction(self.model, seed=seed + i) for i in (1, 2)]
         first, second = (d * (g.norm() / d.norm()) for d, g in zip(drawn, self.pair(pair), strict=True))
@@ -99,7 +98,7 @@ def gathered(rows: Mapping[Member, xr.Dataset]) -> xr.Dataset:
     return whole.sel(order)
 
 
-def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pair]:
+def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[ClassPair]:
     """Read pairs written as first-second.
 
     Raises:
@@ -114,7 +113,7 @@ def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Pai
     return found
 
 
-def chosen_pairs(rates: xr.DataArray, given: Sequence[Pair]) -> list[Pair]:
+def chosen_pairs(rates: xr.DataArray, given: Sequence[ClassPair]) -> list[ClassPair]:
     """Choose the most interfering pair of classes, the next one, and the least interfering; given ones come first.
 
     Pairs are ordered by their share of all errors. None shares a class with those before it where there are classes
@@ -133,13 +132,13 @@ def chosen_pairs(rates: xr.DataArray, given: Sequence[Pair]) -> list[Pair]:
     return chosen[:3]
 
 
-def ordered_pairs(rates: xr.DataArray) -> list[Pair]:
+def ordered_pairs(rates: xr.DataArray) -> list[ClassPair]:
     """List all pairs of classes by their share of the errors, the most interfering first."""
     shares = error_shares(rates)
     return [(str(a), str(b)) for a, b in zip(shares["first"].values, shares["second"].values, strict=True)]
 
 
-def random_pair(rates: xr.DataArray, besides: Sequence[Pair], *, seed: int = 0) -> Pair:
+def random_pair(rates: xr.DataArray, besides: Sequence[ClassPair], *, seed: int = 0) -> ClassPair:
     """Draw a pair of classes that is none of the chosen ones, as a control."""
     rest = [pair for pair in ordered_pairs(rates) if set(pair) not in [set(p) for p in besides]]
     return rest[int(np.random.default_rng(seed).integers(len(rest)))] if rest else besides[-1]
@@ -147,15 +146,15 @@ def random_pair(rates: xr.DataArray, besides: Sequence[Pair], *, seed: int = 0) 
 
 def spaces(
     models: Mapping[Member, Moved],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ClassPair],
     *,
     sigma: Mapping[str, float],
     points: int,
-    scale: Scale = "theta",
+    scale: AxisUnit = "theta",
     directions: Literal["gradients", "random"] = "gradients",
     precision: Precision = "float32",
     progress: bool = True,
-) -> dict[tuple[Member, Pair], xr.Dataset]:
+) -> dict[tuple[Member, ClassPair], xr.Dataset]:
     """Evaluate interference spaces of several models and pairs, over one window an architecture.
 
     Args:
@@ -195,7 +194,7 @@ def _bar(total: int, progress: bool) -> Iterator[tqdm]:
         yield bar
 
 
-def of_pair(spaces: Mapping[tuple[Member, Pair], xr.Dataset], pair: Pair) -> dict[Member, xr.Dataset]:
+def of_pair(spaces: Mapping[tuple[Member, ClassPair], xr.Dataset], pair: ClassPair) -> dict[Member, xr.Dataset]:
     """Pick one pair's spaces."""
     return {member: grid for (member, p), grid in spaces.items() if p == pair}
 
@@ -205,7 +204,7 @@ def areas(spaces: Mapping[Member, xr.Dataset]) -> xr.Dataset:
     return gathered({member: flat_area(grid) for member, grid in spaces.items()})
 
 
-def windows(models: Mapping[Member, Moved], pair: Pair, share: float, recipe: str = "big-lr") -> dict[str, float]:
+def windows(models: Mapping[Member, Moved], pair: ClassPair, share: float, recipe: str = "big-lr") -> dict[str, float]:
     """Choose each architecture's window by its models of one recipe, as `ego.window` does."""
     chosen = only(models, [recipe])
     names = dict.fromkeys(member.architecture for member in models)
@@ -238,7 +237,7 @@ def by_column(named: Mapping[str, Mapping[Member, xr.Dataset]], recipe: str) -> 
     return rows
 
 
-def numbers(spaces: Mapping[tuple[Member, Pair], xr.Dataset]) -> xr.Dataset:
+def numbers(spaces: Mapping[tuple[Member, ClassPair], xr.Dataset]) -> xr.Dataset:
     """Stack spaces of different windows for saving: mistake rate and loss over (space, row, column), and thetas."""
     stacked = []
     for (member, pair), grid in spaces.items():
@@ -265,7 +264,7 @@ def mean_similarity(spaces: Iterable[xr.Dataset]) -> xr.DataArray:
 
 
 def cut_sharpness(
-    models: Mapping[Member, Moved], pair: Pair, angles: Sequence[float], *, reach: float, random: int = 4
+    models: Mapping[Member, Moved], pair: ClassPair, angles: Sequence[float], *, reach: float, random: int = 4
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Measure the sharpness of cuts through every model's minimum, all of the same length.
 
@@ -288,7 +287,7 @@ def cut_sharpness(
     return tuple(gathered(rows)["sharpness"].isel(recipe=0, drop=True) for rows in (plane, other))  # type: ignore[return-value]
 
 
-def proposition_error(one: Moved, pair: Pair, *, draws: int = 20, seed: int = 0) -> float:
+def proposition_error(one: Moved, pair: ClassPair, *, draws: int = 20, seed: int = 0) -> float:
     """Check proposition 1 in float64: the largest relative distance of an interference model from its combination.
 
     w - (theta1 g1 + theta2 g2) = lam (w - theta1/lam g1) + (1 - lam) (w - theta2/(1 - lam) g2), for random theta in

@@ -108,7 +108,7 @@ def looked_at(trainings: Sequence[Training], wanted: Sequence[int] | None) -> li
     return sorted(e for e in common if e < first_end and (wanted is None or e in {0, *wanted}))
 
 
-def course(trainings: Sequence[Training], epochs: Sequence[int], *, progress: bool = True) -> xr.Dataset:
+def part_norms(trainings: Sequence[Training], epochs: Sequence[int], *, progress: bool = True) -> xr.Dataset:
     """Split the gradient over training, on all, unpermuted and permuted examples.
 
     Args:

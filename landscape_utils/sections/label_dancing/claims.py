@@ -15,11 +15,10 @@ import xarray as xr
 from torch import Tensor
 
 from landscape_utils.data.datasets import class_index
-from landscape_utils.interference.cctm import bootstrap_interval, interference_only, mean_cctm, recalls
+from landscape_utils.interference.cctm import ClassPairs, bootstrap_interval, interference_only, mean_cctm, recalls
 from landscape_utils.interference.dancing import (
     NONE,
     Floats,
-    Pairs,
     changes,
     correlate,
     dances,
@@ -75,7 +74,7 @@ def mean_followings(histories: Histories) -> xr.DataArray:
     return mean_cctm(followings(h["train_cctm"]) for h in _all(histories))
 
 
-def following_groups(histories: Histories, pairs: Pairs) -> dict[str, Floats]:
+def following_groups(histories: Histories, pairs: ClassPairs) -> dict[str, Floats]:
     """Group the correlations of changes of cells and recalls, means over runs: the pairs', and CI-15's two controls."""
     inside, outside = split_by_pairs(mean_followings(histories), pairs)
     same_cell = mean_cctm(xr.DataArray(_with_others(h, pairs)) for h in _all(histories)).values
@@ -86,7 +85,7 @@ def following_groups(histories: Histories, pairs: Pairs) -> dict[str, Floats]:
     }
 
 
-def dances_early(histories: Histories, pairs: Pairs) -> Judgement:
+def dances_early(histories: Histories, pairs: ClassPairs) -> Judgement:
     """CI-14: in the first half of the training the pairs' recalls change against each other, more than others do.
 
     The correlation of epoch-to-epoch changes, averaged over the runs.
@@ -119,7 +118,7 @@ def dances_early(histories: Histories, pairs: Pairs) -> Judgement:
     )
 
 
-def peaks_with_partner(histories: Histories, pairs: Pairs) -> Judgement:
+def peaks_with_partner(histories: Histories, pairs: ClassPairs) -> Judgement:
     """CI-15: a class's cell towards its partner rises when the partner's recall does.
 
     Two controls, of which either alone would be too easy: other classes' recalls with the same cell, and the same
@@ -149,7 +148,7 @@ def peaks_with_partner(histories: Histories, pairs: Pairs) -> Judgement:
     )
 
 
-def notes_name_partner(histories: Histories, pairs: Pairs) -> Judgement:
+def notes_name_partner(histories: Histories, pairs: ClassPairs) -> Judgement:
     """CI-16: over all runs' epochs, the most frequent note of every class of the pairs is its partner.
 
     The effect is the smallest lead of the partner over the runner-up, as a share of the epochs that have a note.
@@ -208,12 +207,12 @@ def final_cctm(history: xr.Dataset, targets: Tensor) -> xr.DataArray:
     return rates.rename("cctm")
 
 
-def claimed_cells(known: Pairs, dataset: str) -> Pairs:
+def claimed_cells(known: ClassPairs, dataset: str) -> ClassPairs:
     """List whose errors CI-18 looks at, (class, partner): car's with truck in CIFAR-10, else the pairs', both ways."""
     return (("automobile", "truck"),) if dataset == "cifar10" else both_ways(known)
 
 
-def error_shares(rates: xr.DataArray, cells: Pairs) -> Floats:
+def cell_shares(rates: xr.DataArray, cells: ClassPairs) -> Floats:
     """Give the share of a's errors that go to b, CCTM(a, b) / (1 - CCTM(a, a)), cell by cell; NaN without errors."""
     rows, columns = _indices(rates, cells)
     errors = 1 - rates.values[rows, rows]
@@ -230,12 +229,12 @@ def strongest_partners(rates: xr.DataArray) -> xr.Dataset:
         "partner": [b for _, b in cells],
         "recall": recalls(rates).values,
         "rate": rates.values[np.arange(len(names)), strongest],
-        "share": error_shares(rates, cells),
+        "share": cell_shares(rates, cells),
     }
     return xr.Dataset({k: ("true", v) for k, v in columns.items()}, coords={"true": names})
 
 
-def one_partner_takes_all(rates: Mapping[str, xr.DataArray], known: Pairs, dataset: str) -> Judgement:
+def one_partner_takes_all(rates: Mapping[str, xr.DataArray], known: ClassPairs, dataset: str) -> Judgement:
     """CI-18: at the end one partner takes nearly all of a class's test errors: three quarters, as the paper's own.
 
     Only pairs named beforehand count: those chosen by this very CCTM would take many errors by the choice alone.
@@ -251,7 +250,7 @@ def one_partner_takes_all(rates: Mapping[str, xr.DataArray], known: Pairs, datas
     mean = mean_cctm(rates.values())
 
     def share(of: xr.DataArray) -> float:
-        return finite_mean(error_shares(of, cells))
+        return finite_mean(cell_shares(of, cells))
 
     if not np.isfinite(share(mean)):
         reason = "there is no error to share out" if cells else f"no pair of {dataset} was named beforehand"
@@ -288,7 +287,7 @@ def beside_table_1(rates: Mapping[str, xr.DataArray]) -> xr.DataArray:
     )
 
 
-def both_ways(pairs: Pairs) -> list[tuple[str, str]]:
+def both_ways(pairs: ClassPairs) -> list[tuple[str, str]]:
     """List the cells of some pairs, (a, b) and (b, a)."""
     return [cell for a, b in pairs for cell in ((a, b), (b, a))]
 
@@ -297,7 +296,7 @@ def _all(histories: Histories) -> list[xr.Dataset]:
     return [history for of_seeds in histories.values() for history in of_seeds]
 
 
-def _untestable(histories: Histories, pairs: Pairs) -> str:
+def _untestable(histories: Histories, pairs: ClassPairs) -> str:
     """Say why there is no test of some pairs against others; empty where there is one."""
     runs = _all(histories)
     if not pairs:
@@ -309,7 +308,7 @@ def _untestable(histories: Histories, pairs: Pairs) -> str:
     return ""
 
 
-def _indices(rates: xr.DataArray, cells: Pairs) -> tuple[list[int], list[int]]:
+def _indices(rates: xr.DataArray, cells: ClassPairs) -> tuple[list[int], list[int]]:
     names = [str(n) for n in rates["true"].values]
     return [class_index(names, a) for a, _ in cells], [class_index(names, b) for _, b in cells]
 
@@ -319,13 +318,13 @@ def _recall_steps(history: xr.Dataset, epochs: tuple[int, int] | None = None) ->
     return steps
 
 
-def _with_partners(history: xr.Dataset, pairs: Pairs) -> tuple[Floats, Floats]:
+def _with_partners(history: xr.Dataset, pairs: ClassPairs) -> tuple[Floats, Floats]:
     """Give the changes of the pairs' cells and those of the recalls they lead to, both (epoch, cell)."""
     rows, columns = _indices(history["train_cctm"], both_ways(pairs))
     return changes(history["train_cctm"]).values[:, rows, columns], _recall_steps(history)[:, columns]
 
 
-def _with_others(history: xr.Dataset, pairs: Pairs) -> Floats:
+def _with_others(history: xr.Dataset, pairs: ClassPairs) -> Floats:
     """Correlate the changes of the pairs' cells with those of all recalls but the two classes' own; (cell, class)."""
     rows, columns = _indices(history["train_cctm"], both_ways(pairs))
     cells = _with_partners(history, pairs)[0]

@@ -17,11 +17,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from landscape_utils.data.datasets import class_index
+from landscape_utils.interference.cctm import ClassPairs
 from landscape_utils.interference.dancing import (
     NONE,
     PARTNER,
     THIRD,
-    Pairs,
     dance_events,
     recalls_by_epoch,
     symmetric_phases,
@@ -169,7 +169,7 @@ def notes_together(
     return ax
 
 
-def note_sheets(notes: xr.DataArray, pairs: Pairs, *, note: str = "") -> Figure:
+def note_sheets(notes: xr.DataArray, pairs: ClassPairs, *, note: str = "") -> Figure:
     """Draw the notes of both classes of some pairs, one pair a row."""
     size = (10, 0.6 + 3.2 * len(pairs))
     figure, axes = plt.subplots(len(pairs), 2, figsize=size, layout="constrained", sharex=True, squeeze=False)
@@ -207,7 +207,7 @@ def correlation_strips(
 
 
 def partner_bars(
-    partners: xr.Dataset, *, claimed: Pairs = (), nearly_all: float = 0.75, count: int = 20, ax: Axes | None = None
+    partners: xr.Dataset, *, claimed: ClassPairs = (), nearly_all: float = 0.75, count: int = 20, ax: Axes | None = None
 ) -> Axes:
     """Draw the share of each class's errors that its strongest partner takes, largest first.
 
@@ -237,7 +237,7 @@ def partner_bars(
     return ax
 
 
-def _claim_handles(claimed: Pairs) -> list[Patch]:
+def _claim_handles(claimed: ClassPairs) -> list[Patch]:
     words = ((COLOURS[0], "named by the claim"), ("0.75", "other class")) if claimed else ()
     return [Patch(color=colour, label=text) for colour, text in words]
 

@@ -26,7 +26,7 @@ LABELS = {
 }
 
 
-def course(accuracies: xr.Dataset) -> Figure:
+def accuracy_course(accuracies: xr.Dataset) -> Figure:
     """Draw accuracy by epoch: training and test beside the four label subsets; thin a seed, bold the mean.
 
     Args:

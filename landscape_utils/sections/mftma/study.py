@@ -98,7 +98,7 @@ def geometry(
         how: dict[str, Any] = {"classes": sampling.classes, "points": sampling.points}
         clouds = class_manifolds(model, part, names=kinds, pixels=PIXELS in names, seed=seed, **how)
         for j, name in enumerate(names):
-            for quantity, value in measure(clouds[name], sampling.n_t, seed).items():
+            for quantity, value in subset_geometry(clouds[name], sampling.n_t, seed).items():
                 measured[quantity][i, j] = value
     return xr.Dataset(
         {name: (("subset", "layer"), values) for name, values in measured.items()},
@@ -107,7 +107,7 @@ def geometry(
     )
 
 
-def measure(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[str, float]:
+def subset_geometry(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[str, float]:
     """Measure the manifolds of one layer."""
     found = mftma(clouds, n_t=n_t, seed=seed)
     radius, dimension = (float(np.median(found[f"manifold_{name}"])) for name in ("radius", "dimension"))

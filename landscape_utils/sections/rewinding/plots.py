@@ -23,7 +23,7 @@ NAMED = 10  # lines in a legend
 _BN = {"rewind": "rewound with the layer", "keep": "final ones kept", "update": "estimated anew after rewinding"}
 
 
-def course(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", "test", "restored")) -> Figure:
+def rewind_curves(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", "test", "restored")) -> Figure:
     """Draw accuracy against the rewind epoch, a line a layer, means over seeds; a row an architecture.
 
     Dashed: all layers rewound, which is the network as it was at that epoch; dotted: early stopping.
@@ -36,7 +36,7 @@ def course(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", 
     figure, axes = plt.subplots(len(tables), len(subsets), figsize=size, layout="constrained", squeeze=False)
     for row, (name, table) in zip(axes, tables.items(), strict=True):
         for ax, subset in zip(row, subsets, strict=True):
-            course_axes(table, subset, ax=ax)
+            rewind_curves_of(table, subset, ax=ax)
         row[0].set_ylabel(f"accuracy of {name}")
         row[-1].legend(
             *_some(row[-1]), fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="rewound"
@@ -47,7 +47,7 @@ def course(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", 
     return figure
 
 
-def course_axes(table: xr.Dataset, subset: str, *, ax: Axes | None = None) -> Axes:
+def rewind_curves_of(table: xr.Dataset, subset: str, *, ax: Axes | None = None) -> Axes:
     """Draw one subset's accuracy against the rewind epoch."""
     ax = ax or new_axes()
     layers = [name for name in table["rewound"].values if name != ALL]

@@ -37,7 +37,7 @@ class Prepared:
         install(self.tree, self.weights)
 
     def found(self, inputs: Tensor) -> FirstLayer | None:
-        return FirstLayer.found(self.tree, self.weights, self.vectors, inputs)
+        return FirstLayer.of(self.tree, self.weights, self.vectors, inputs)
 
     def moved(self, coordinates: list[float]) -> nn.Module:
         """Copy the model to a point: what the first layer must equal."""

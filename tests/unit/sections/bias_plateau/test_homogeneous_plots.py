@@ -10,7 +10,7 @@ RESULTS = made_up([[1, 3, 2], [1, 2, 3]], [[-1, 2, 0.5], [0, 1, 2]])
 
 
 def test_a_course_highlights_the_class_learned_last() -> None:
-    axes = pictures.course(RESULTS.isel(seed=0))
+    axes = pictures.training_course(RESULTS.isel(seed=0))
     drawn = [line for line in axes[1].lines if to_hex(line.get_color()) == COLOURS[1].lower()]
     assert [line.get_label() for line in drawn] == ["class 1, learned last"]
     np.testing.assert_allclose(drawn[0].get_ydata(), [0, 2])
@@ -20,7 +20,7 @@ def test_a_course_highlights_the_class_learned_last() -> None:
 
 def test_a_course_is_drawn_where_it_is_told() -> None:
     axes = plt.subplots(1, 2)[1]
-    assert pictures.course(RESULTS.isel(seed=1), axes=axes) is axes
+    assert pictures.training_course(RESULTS.isel(seed=1), axes=axes) is axes
 
 
 def test_ranks_by_order_share_one_colour_range() -> None:

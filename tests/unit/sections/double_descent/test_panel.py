@@ -18,7 +18,7 @@ def test_time_and_width_change_the_picture_and_only_look_up(small: Dataset, monk
         raise AssertionError("computed again")
 
     monkeypatch.setattr(panels.Family, "train", never)
-    monkeypatch.setattr(panels, "measure", never)
+    monkeypatch.setattr(panels, "by_moment", never)
     pictures = {bytes(panel.image.value)}
     for control, value in (("time", 10), ("width", 2)):
         panel.controls[control].value = value

@@ -25,7 +25,7 @@ def test_both_kinds_of_networks_give_the_same_table(
 ) -> None:
     kind = family(small, model, epochs=epochs)
     networks = {width: kind.train(width, progress=False) for width in widths}
-    table = study.measure(networks, small.test, points=8, n_t=20, rank=0, progress=False)
+    table = study.by_moment(networks, small.test, points=8, n_t=20, rank=0, progress=False)
     assert dict(table.sizes) == {"width": 2, "seed": 2, "moment": 2}
     assert set(table.data_vars) == {*study.ACCURACIES, *study.GEOMETRY, "parameters"}
     for width, some in networks.items():
@@ -103,7 +103,7 @@ def test_a_network_that_has_ended_is_measured_at_its_end(small: Dataset) -> None
             torch.manual_seed(0)
             return lu.build_model("mlp", input_shape=small.input_shape, classes=3, width=4)
 
-    table = study.measure({4: Fixed()}, small.test, points=5, n_t=5, progress=False).isel(width=0)
+    table = study.by_moment({4: Fixed()}, small.test, points=5, n_t=5, progress=False).isel(width=0)
     assert table["step"].values.tolist() == [[1, 3], [1, 1]]
     assert table["test_accuracy"].values.tolist() == [[0.9, 0.4], [0.6, 0.6]]
 

@@ -48,7 +48,7 @@ def test_a_part_of_the_examples_has_both_kinds(small_npz, data_seed):
 
 
 def test_the_course_holds_each_checkpoints_split_and_each_runs_own_end(trainings):
-    course = study.course(trainings, [0, 1], progress=False)
+    course = study.part_norms(trainings, [0, 1], progress=False)
     assert course["epoch"].values.tolist() == ["0", "1", "end"]
     assert course["seed"].values.tolist() == [3, 4]
     assert course["last"].values.tolist() == [3, 2]
@@ -64,16 +64,20 @@ def test_the_course_holds_each_checkpoints_split_and_each_runs_own_end(trainings
 
 
 def test_what_was_measured_is_looked_up_without_the_data(trainings, monkeypatch):
-    first = [study.course(trainings, [0], progress=False), study.identity(trainings), study.scaling(trainings, chunk=5)]
+    first = [
+        study.part_norms(trainings, [0], progress=False),
+        study.identity(trainings),
+        study.scaling(trainings, chunk=5),
+    ]
     again = [study.Training(t.run) for t in trainings]
     monkeypatch.setattr(type(trainings[0].run), "labels", None)
-    second = [study.course(again, [0], progress=False), study.identity(again), study.scaling(again, chunk=5)]
+    second = [study.part_norms(again, [0], progress=False), study.identity(again), study.scaling(again, chunk=5)]
     for a, b in zip(first, second, strict=True):
         xr.testing.assert_identical(a, b)
     with pytest.raises(TypeError):
         study.scaling(again, chunk=6)
     with pytest.raises(TypeError):
-        study.course([study.Training(t.run, 30) for t in trainings], [0], progress=False)
+        study.part_norms([study.Training(t.run, 30) for t in trainings], [0], progress=False)
 
 
 def test_epochs_are_compared_that_every_run_has_kept_and_gone_beyond():

@@ -36,7 +36,7 @@ def test_the_course_ends_its_mean_where_the_first_seed_ends() -> None:
         },
         coords={"epoch": range(4), "subset": list(SUBSETS)},
     )
-    left, right = manifold_plots.course(found).axes
+    left, right = manifold_plots.accuracy_course(found).axes
     mean = next(line for line in left.get_lines() if line.get_label() == "test")
     assert np.isnan(mean.get_ydata()).tolist() == [False, False, False, True]  # type: ignore[arg-type]
     assert [text.get_text() for text in right.get_legend().get_texts()] == list(SUBSETS)

@@ -9,7 +9,7 @@ from tests.unit.sections.rewinding.test_study import made
 
 
 def test_a_line_a_layer_and_early_stopping_across():
-    figure = pictures.course({"vgg11": courses(0.76), "alexnet": courses(0.6)})
+    figure = pictures.rewind_curves({"vgg11": courses(0.76), "alexnet": courses(0.6)})
     assert len(figure.axes) == 6
     test = figure.axes[1]
     assert test.get_title() == "test images"
@@ -24,7 +24,7 @@ def test_a_line_a_layer_and_early_stopping_across():
 def test_a_line_ends_where_a_seed_is_unknown_and_a_legend_names_some_layers():
     curves = np.random.default_rng(0).uniform(size=(2, 17, 6))
     curves[1, 0, 2] = np.nan
-    (ax, *_) = pictures.course({"vgg16": made(curves)}, ["test"]).axes
+    (ax, *_) = pictures.rewind_curves({"vgg16": made(curves)}, ["test"]).axes
     assert ax.lines[0].get_xdata().tolist() == [0, 1, 3, 4, 5]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert len(names) == pictures.NAMED + 2
@@ -33,8 +33,8 @@ def test_a_line_ends_where_a_seed_is_unknown_and_a_legend_names_some_layers():
 
 def test_a_long_training_has_a_logarithmic_axis_with_room_for_the_start():
     table = courses(0.76).assign_coords(epoch=[0, 1, 30, 100])
-    assert pictures.course_axes(table.assign(stopped=table["stopped"] * 0 + 1), "test").get_xscale() == "symlog"
-    assert pictures.course_axes(courses(0.76), "test").get_xscale() == "linear"
+    assert pictures.rewind_curves_of(table.assign(stopped=table["stopped"] * 0 + 1), "test").get_xscale() == "symlog"
+    assert pictures.rewind_curves_of(courses(0.76), "test").get_xscale() == "linear"
 
 
 def test_gains_are_points_above_the_final_network():
