@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from landscape_utils.suite.plots import new_axes
+from landscape_utils.suite.plots import new_axes, to_png
 
 # Dark is low: a flat lowland is a dark lake. What is NaN or infinite stays grey.
 SURFACE = plt.get_cmap("viridis").with_extremes(bad="0.75")
 LABELS = {"mistake_rate": "mistake rate on the training set", "loss": "mean loss (nats)", "class_loss": "loss (nats)"}
+
+VIEWS = ("heat map", "3D")  # of a panel
 
 Grid = dict[str, dict[str, xr.Dataset]]  # rows of columns of surfaces
 
@@ -128,16 +130,31 @@ def surface_3d(values: xr.DataArray, *, title: str = "") -> dict[str, Any]:
     return described
 
 
+def surface_view(
+    values: xr.DataArray, view: str, *, title: str, flat: float | None = None, walked: bool = False
+) -> bytes | dict[str, Any]:
+    """Draw a surface for a panel, by one of `VIEWS`: as a PNG, or as the JSON of a figure that turns."""
+    if view == "3D":
+        return surface_3d(values, title=title)
+    figure = Figure(figsize=(7, 5.6))
+    # Places by hand: a layout engine would take longer than the drawing.
+    ax, bar = figure.add_axes((0.12, 0.11, 0.58, 0.70)), figure.add_axes((0.85, 0.11, 0.025, 0.70))
+    surface_map(values, ax=ax, bar=bar, flat=flat, walked=walked)
+    figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
+    ax.set_title("")
+    return to_png(figure)
+
+
 # --- small things ----------------------------------------------------------------------------------------------
 
 
 def named(values: xr.DataArray, space: xr.Dataset) -> xr.DataArray:
-    """Let a surface carry the names of its space's two classes, for the axes."""
+    """Return a surface that carries the names of its space's two classes, for the axes."""
     return values.assign_attrs({k: space.attrs[k] for k in ("first", "second") if k in space.attrs})
 
 
 def masked(values: xr.DataArray) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]:
-    """Turn a surface into rows of y, with NaN and infinities masked."""
+    """Return a surface as rows of y, with NaN and infinities masked."""
     return np.ma.masked_invalid(values.values.T)
 
 
@@ -156,12 +173,12 @@ def colour_scale(figure: Any, norm: Normalize, axes: Sequence[Axes], name: str, 
 
 
 def _axis_label(values: xr.DataArray, axis: int, dim: str) -> str:
-    which = values.attrs.get("first" if axis == 1 else "second")
-    return f"{dim} ({which})" if which else dim
+    name = values.attrs.get("first" if axis == 1 else "second")
+    return f"{dim} ({name})" if name else dim
 
 
 def _walked_axis(ax: Axes, values: xr.DataArray) -> None:
-    """Put the relative distance walked on the far sides."""
+    """Draw the relative distance walked on the far sides."""
     label = "distance walked (share of |w|)"
     ax.secondary_xaxis("top", functions=_stretch(values, 1)).set_xlabel(label)
     ax.secondary_yaxis("right", functions=_stretch(values, 2)).set_ylabel(label)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from html import escape
+from inspect import isgeneratorfunction
 from typing import Any
 
 import ipywidgets
@@ -39,18 +40,17 @@ class Panel(ipywidgets.VBox):
         *,
         width: int,
         others: Mapping[str, Any] | None = None,
-        stepwise: bool = False,
     ) -> None:
-        """Lay the controls out, draw the first picture at once, and listen to the controls.
+        """Draw the first picture at once, and every time a control moves.
 
         Args:
-            draw: gives the picture for the controls' values: PNG bytes, or a plotly figure's JSON.
+            draw: returns the picture for the controls' values: PNG bytes, or a plotly figure's JSON. A generator of
+                several pictures, coarse ones first, runs beside the notebook, and takes a first argument to be called
+                after each step with (done, total): that shows the progress, and raises `Superseded` once a control
+                has moved on.
             controls: by argument name of `draw`.
             width: of the picture, in pixels.
             others: widgets that stand before the controls, and set them, by name.
-            stepwise: `draw` gives several pictures one after the other, coarse ones first. It then runs beside the
-                notebook, and takes a first argument to be called after each step with (done, total): that shows
-                the progress, and raises `Superseded` once a control has moved on.
         """
         self.controls, self.others = dict(controls), dict(others or {})
         self.image = ipywidgets.Image(format="png", width=width)
@@ -58,7 +58,7 @@ class Panel(ipywidgets.VBox):
         self.bar = ipywidgets.IntProgress(layout={"display": "none", "width": "98%"})
         self.message = ipywidgets.HTML()
         self.error: Exception | None = None
-        self._draw, self._stepwise = draw, stepwise
+        self._draw, self._stepwise = draw, isgeneratorfunction(draw)
         self._turn, self._held = 0, False
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._latest: Future[None] | None = None
@@ -139,8 +139,34 @@ class Panel(ipywidgets.VBox):
             self.message.value = f"<pre style='color:#b00'>{text}</pre>"
 
 
+def choice(description: str, options: Iterable[Any], value: Any = None) -> ipywidgets.Dropdown:
+    """Return a control that picks one of several options: the first, if no other is named."""
+    listed = list(options)
+    return ipywidgets.Dropdown(options=listed, description=description, **({} if value is None else {"value": value}))
+
+
+def stops(description: str, options: Sequence[Any], value: Any, **how: Any) -> ipywidgets.SelectionSlider:
+    """Return a slider through options, which draws where it is let go."""
+    return ipywidgets.SelectionSlider(
+        options=options, value=value, description=description, continuous_update=False, **how
+    )
+
+
+def decades(description: str, value: float, lowest: float, highest: float) -> ipywidgets.FloatLogSlider:
+    """Return a slider in eighths of a decade, from 10^lowest to 10^highest."""
+    return ipywidgets.FloatLogSlider(
+        value=value,
+        min=lowest,
+        max=highest,
+        step=0.125,
+        description=description,
+        readout_format=".2g",
+        continuous_update=False,
+    )
+
+
 def walk_controls(around: Mapping[str, Iterable[str]], names: tuple[str, ...], *, scale: float = 1.0) -> dict[str, Any]:
-    """Make the controls of a walk along directions: model, directions by what they are, norm, BatchNorm and scale.
+    """Return the controls of a walk along directions: model, directions by what they are, norm, BatchNorm and scale.
 
     Raises:
         ValueError: no model.
@@ -149,17 +175,9 @@ def walk_controls(around: Mapping[str, Iterable[str]], names: tuple[str, ...], *
         raise ValueError("there is nothing to show; give the directions around one model at least")
     listed = list(dict.fromkeys(name for directions in around.values() for name in directions))
     return {
-        "model": ipywidgets.Dropdown(options=list(around), description="model"),
-        **{name: ipywidgets.Dropdown(options=listed, description=name) for name in names},
-        "normalisation": ipywidgets.Dropdown(options=NORMALISATIONS, value="global", description="norm"),
-        "bn": ipywidgets.Dropdown(options=HANDLINGS, description="BatchNorm"),
-        "scale": ipywidgets.FloatLogSlider(
-            value=scale,
-            min=-3,
-            max=1,
-            step=0.125,
-            description="scale s",
-            readout_format=".2g",
-            continuous_update=False,
-        ),
+        "model": choice("model", around),
+        **{name: choice(name, listed) for name in names},
+        "normalisation": choice("norm", NORMALISATIONS, "global"),
+        "bn": choice("BatchNorm", HANDLINGS),
+        "scale": decades("scale s", scale, -3, 1),
     }

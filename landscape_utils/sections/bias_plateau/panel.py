@@ -19,7 +19,7 @@ from landscape_utils.plateau.paths import SCHEMES
 from landscape_utils.plateau.plateau import ALPHAS, chance, interpolate, plateau_length
 from landscape_utils.sections.bias_plateau.study import FITTED, Network, outputs
 from landscape_utils.suite.plots import COLOURS, to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, choice
 from landscape_utils.training.history import last_bias
 
 BIASES = [("all layers", True), ("last layer", "last"), ("none", False)]
@@ -61,33 +61,31 @@ def plateau_panel(network: Network, *, depths: Sequence[int], scales: Sequence[f
 
     def show(tick: Tick, alpha: float, **options: Any) -> Iterator[bytes]:
         tick(0, 1)
-        found = walk(**options)
+        way = walk(**options)
         at = int(np.abs(ALPHAS - alpha).argmin())
         figure = Figure(figsize=(9.6, 3.7))
         curve, shares, mean = (
             figure.add_axes((x, 0.17, w, 0.66)) for x, w in ((0.06, 0.27), (0.40, 0.25), (0.73, 0.2))
         )
-        _curves(found.curve, at, ax=curve)
-        _taken_for(found, at, classes, ax=shares)
-        _mean_outputs(
-            found.logits[at], shown.targets, classes, ax=mean, bar=figure.add_axes((0.945, 0.17, 0.012, 0.66))
-        )
-        fits = "" if found.accuracy >= FITTED else ", and does not fit"
-        trained = f"trained to {found.accuracy:.0%}{fits}"
+        _curves(way.curve, at, ax=curve)
+        _taken_for(way, at, classes, ax=shares)
+        _mean_outputs(way.logits[at], shown.targets, classes, ax=mean, bar=figure.add_axes((0.945, 0.17, 0.012, 0.66)))
+        fits = "" if way.accuracy >= FITTED else ", and does not fit"
+        trained = f"trained to {way.accuracy:.0%}{fits}"
         figure.suptitle(f"{network.name}, test images, alpha = {ALPHAS[at]:.2f}; {trained}", fontsize=11)
         tick(1, 1)
         yield to_png(figure)
 
     controls: dict[str, Any] = {
-        "depth": ipywidgets.Dropdown(options=list(depths), value=depths[-1], description="layers"),
-        "init_scale": ipywidgets.Dropdown(options=list(scales), value=scales[-1], description="init scale"),
-        "bias": ipywidgets.Dropdown(options=BIASES, description="biases"),
-        "scheme": ipywidgets.Dropdown(options=list(SCHEMES), description="scheme"),
+        "depth": choice("layers", depths, depths[-1]),
+        "init_scale": choice("init scale", scales, scales[-1]),
+        "bias": choice("biases", BIASES),
+        "scheme": choice("scheme", SCHEMES),
         "alpha": ipywidgets.FloatSlider(
             value=0.3, min=0, max=1, step=0.02, description="alpha", continuous_update=False
         ),
     }
-    return Panel(show, controls, width=860, stepwise=True)
+    return Panel(show, controls, width=860)
 
 
 def _curves(curve: xr.Dataset, at: int, *, ax: Axes) -> None:

@@ -15,7 +15,7 @@ from landscape_utils.data.datasets import Dataset
 from landscape_utils.interference.cctm import interference_only, top_cells
 from landscape_utils.sections.cctm.plots import cctm_row, gallery
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, choice
 
 GALLERY = 12
 
@@ -38,9 +38,9 @@ def cctm_panel(
     true, taken_for, _ = top_cells(rates[first], 1)[0]
     classes = list(data.classes)
     controls: dict[str, Any] = {
-        "model": ipywidgets.Dropdown(options=list(rates), description="model"),
-        "true": ipywidgets.Dropdown(options=classes, value=true, description="class"),
-        "taken_for": ipywidgets.Dropdown(options=classes, value=taken_for, description="taken for"),
+        "model": choice("model", rates),
+        "true": choice("class", classes, true),
+        "taken_for": choice("taken for", classes, taken_for),
         "threshold": ipywidgets.FloatSlider(
             value=threshold,
             min=0.0,

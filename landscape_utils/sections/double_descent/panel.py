@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from landscape_utils.memorization.double_descent import MOMENTS
 from landscape_utils.sections.double_descent.plots import MOMENT_COLOURS, TIMES, width_axis
 from landscape_utils.sections.double_descent.study import LABELS, Family, by_moment, courses
 from landscape_utils.suite.plots import COLOURS, to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, choice, stops
 
 SEEDS = 2
 STOPS = 24  # of the slider of training time
@@ -43,39 +42,30 @@ def double_descent_panel(family: Family, widths: Sequence[float], *, noises: Seq
     own, kept = family.specs[0].epsilon, dict[float, Measured]()
 
     def show(tick: Tick, noise: float, time: int, width: float) -> Iterator[bytes]:
-        noisy, found = family.with_noise(noise, seeds=SEEDS), kept.setdefault(noise, {})
-        for part in _rounds(noisy, widths, found, tick, how):
-            course = courses({w: found[w][0] for w in part})
-            table = xr.concat([found[w][1] for w in part], dim="width")
+        noisy, measured = family.with_noise(noise, seeds=SEEDS), kept.setdefault(noise, {})
+        for part in _rounds(noisy, widths, measured, tick, how):
+            course = courses({w: measured[w][0] for w in part})
+            table = xr.concat([measured[w][1] for w in part], dim="width")
             yield to_png(_picture(course, table, noise, time, width, family.unit))
 
-    stops = family.looks
-    logarithmic = np.unique(np.geomspace(1, len(stops), STOPS).round().astype(int)) - 1
+    looks = family.looks
+    logarithmic = np.unique(np.geomspace(1, len(looks), STOPS).round().astype(int)) - 1
     controls: dict[str, Any] = {
-        "noise": ipywidgets.Dropdown(
-            options=[(f"{x:.0%}", x) for x in sorted({*noises, own})], value=own, description="redrawn labels"
-        ),
-        "time": ipywidgets.SelectionSlider(
-            options=[stops[i] for i in logarithmic],
-            value=stops[-1],
-            description=f"{family.unit}s",
-            continuous_update=False,
-        ),
-        "width": ipywidgets.SelectionSlider(
-            options=list(widths), value=widths[len(widths) // 2], description="width", continuous_update=False
-        ),
+        "noise": choice("redrawn labels", [(f"{x:.0%}", x) for x in sorted({*noises, own})], own),
+        "time": stops(f"{family.unit}s", [looks[i] for i in logarithmic], looks[-1]),
+        "width": stops("width", list(widths), widths[len(widths) // 2]),
     }
-    return Panel(show, controls, width=980, stepwise=True)
+    return Panel(show, controls, width=980)
 
 
 def _rounds(
-    family: Family, widths: Sequence[float], found: Measured, tick: Tick, how: dict[str, Any]
+    family: Family, widths: Sequence[float], measured: Measured, tick: Tick, how: dict[str, Any]
 ) -> Iterator[list[float]]:
-    """Train and measure what is missing, from coarse to fine; give the widths that are there after each round."""
+    """Train and measure what is missing, from coarse to fine; yield the widths that are there after each round."""
     for every in ROUNDS:
-        missing = [width for width in widths[::every] if width not in found]
+        missing = [width for width in widths[::every] if width not in measured]
         for width in missing:
-            done = 100 * len(found)
+            done = 100 * len(measured)
 
             def within(step: int, of: int, done: int = done) -> None:
                 tick(done + 100 * step // of, 100 * len(widths))
@@ -83,10 +73,10 @@ def _rounds(
             within(0, 1)
             networks = family.train(width, progress=within)
             table = by_moment({width: networks}, family.data.test, progress=False, **how)
-            found[width] = networks.course, table
+            measured[width] = networks.course, table
         if missing or every == 1:
-            tick(100 * len(found), 100 * len(widths))
-            yield [width for width in widths if width in found]
+            tick(100 * len(measured), 100 * len(widths))
+            yield [width for width in widths if width in measured]
 
 
 def _picture(course: xr.Dataset, table: xr.Dataset, noise: float, time: int, width: float, unit: str) -> Figure:

@@ -8,19 +8,16 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from landscape_utils.interference.cctm import ClassPair
 from landscape_utils.interference.ego import refine_ego
 from landscape_utils.interference.flatness import FLAT
 from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.ego_flatness.study import Moved
-from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.surfaces import named, surface_3d, surface_map
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.surfaces import VIEWS, named, surface_view
+from landscape_utils.suite.widgets import Panel, choice, decades, stops
 
 COARSEST = 3  # points along a direction of the first grid that is shown
-SIGMA_STEPS = 8  # a factor of ten
 OF = "loss of "
 
 
@@ -58,29 +55,15 @@ def ego_panel(
     classes = list(next(iter(models.values())).images.classes or ())
     exponent = float(np.log10(sigma))
     controls: dict[str, Any] = {
-        "model": ipywidgets.Dropdown(options=list(models), value=model or next(iter(models)), description="model"),
-        "first": ipywidgets.Dropdown(options=classes, value=pairs[0][0], description="class 1"),
-        "second": ipywidgets.Dropdown(options=classes, value=pairs[0][1], description="class 2"),
-        "sigma": ipywidgets.FloatLogSlider(
-            value=sigma,
-            min=exponent - 2,
-            max=exponent + 2,
-            step=1 / SIGMA_STEPS,
-            description="sigma",
-            readout_format=".2g",
-            continuous_update=False,
-        ),
-        "variable": ipywidgets.Dropdown(
-            options=["mistake rate", "loss", *(OF + name for name in classes)], description="show"
-        ),
-        "view": ipywidgets.ToggleButtons(options=["heat map", "3D"], description="as"),
+        "model": choice("model", models, model),
+        "first": choice("class 1", classes, pairs[0][0]),
+        "second": choice("class 2", classes, pairs[0][1]),
+        "sigma": decades("sigma", sigma, exponent - 2, exponent + 2),
+        "variable": choice("show", ["mistake rate", "loss", *(OF + name for name in classes)]),
+        "view": ipywidgets.ToggleButtons(options=VIEWS, description="as"),
     }
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{i}. {a}-{b}", (a, b)) for i, (a, b) in enumerate(pairs, start=1)],
-        description="pairs",
-        continuous_update=False,
-        layout={"width": "420px"},
-    )
+    ranked = [(f"{i}. {a}-{b}", (a, b)) for i, (a, b) in enumerate(pairs, start=1)]
+    slider = stops("pairs", ranked, ranked[0][1], layout={"width": "420px"})
     memory = {(name, *pair, _rounded(grid.attrs["sigma"])): grid for (name, pair), grid in (known or {}).items()}
 
     def draw(tick: Tick, model: str, first: str, second: str, sigma: float, variable: str, view: str) -> Iterator[Any]:
@@ -91,7 +74,7 @@ def ego_panel(
                 memory[key] = grid
             yield _picture(grid, f"{model}: {variable}", variable, view, points)
 
-    panel = Panel(draw, controls, width=620, others={"pairs": slider}, stepwise=True)
+    panel = Panel(draw, controls, width=620, others={"pairs": slider})
 
     def follow(change: object) -> None:
         with panel.one_refresh():
@@ -124,12 +107,5 @@ def _picture(grid: xr.Dataset, title: str, variable: str, view: str, points: int
     values = named(values, grid)
     size = grid.sizes["theta1"]
     title += f", {size} x {size} points" + (f" of {points} x {points}" if size < points else "")
-    if view == "3D":
-        return surface_3d(values, title=title)
-    figure = Figure(figsize=(7, 5.6))
-    # Places by hand: a layout engine would take longer than the drawing.
-    ax, bar = figure.add_axes((0.12, 0.11, 0.58, 0.70)), figure.add_axes((0.85, 0.11, 0.025, 0.70))
-    surface_map(values, ax=ax, bar=bar, flat=FLAT if variable == "mistake rate" else None, walked=True)
-    figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
-    ax.set_title("")
-    return to_png(figure)
+    flat = FLAT if variable == "mistake rate" else None
+    return surface_view(values, view, title=title, flat=flat, walked=True)

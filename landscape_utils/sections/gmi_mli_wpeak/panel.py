@@ -52,4 +52,4 @@ def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: i
             ax.set(xlabel="lambda", ylabel="mean loss (nats)")
             yield to_png(figure)
 
-    return Panel(show, controls, width=640, stepwise=True)
+    return Panel(show, controls, width=640)

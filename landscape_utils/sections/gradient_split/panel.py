@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from landscape_utils.sections.gradient_split.plots import plain_log
 from landscape_utils.sections.gradient_split.study import typical
 from landscape_utils.suite.plots import COLOURS, to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, stops
 
 PARTS = {"total": "0.35", "dependent": COLOURS[0], "independent": COLOURS[1]}
 STYLES = {"unpermuted": "-", "permuted": "--"}
@@ -27,14 +26,7 @@ def gradient_panel(course: xr.Dataset) -> Panel:
         The panel; its controls are `layer` and `epoch`.
     """
     names, epochs = ([str(value) for value in course[dim].values] for dim in ("layer", "epoch"))
-    controls = {
-        "layer": ipywidgets.SelectionSlider(
-            options=names, value=names[0], description="layer", continuous_update=False
-        ),
-        "epoch": ipywidgets.SelectionSlider(
-            options=epochs, value=epochs[0], description="epoch", continuous_update=False
-        ),
-    }
+    controls = {"layer": stops("layer", names, names[0]), "epoch": stops("epoch", epochs, epochs[0])}
 
     def draw(layer: str, epoch: str) -> bytes:
         figure = Figure(figsize=(9.6, 3.7), layout="constrained")

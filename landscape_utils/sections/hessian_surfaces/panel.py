@@ -7,15 +7,13 @@ from typing import Any
 
 import ipywidgets
 import xarray as xr
-from matplotlib.figure import Figure
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.engine import evaluate
 from landscape_utils.kit.bars import Tick
 from landscape_utils.landscape.directions import Directions
-from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.surfaces import named, surface_3d, surface_map
-from landscape_utils.suite.widgets import Panel, walk_controls
+from landscape_utils.suite.surfaces import VIEWS, named, surface_view
+from landscape_utils.suite.widgets import Panel, choice, walk_controls
 
 COARSEST = 3  # points along a direction of the first surface that is shown
 
@@ -46,8 +44,8 @@ def surface_panel(
     """
     controls = walk_controls(around, ("first", "second"), scale=scale)
     controls["first"].value, controls["second"].value = first, second
-    controls["variable"] = ipywidgets.Dropdown(options=["loss", "mistake rate"], description="show")
-    controls["view"] = ipywidgets.ToggleButtons(options=["heat map", "3D"], description="as")
+    controls["variable"] = choice("show", ["loss", "mistake rate"])
+    controls["view"] = ipywidgets.ToggleButtons(options=VIEWS, description="as")
 
     def show(
         tick: Tick,
@@ -70,18 +68,11 @@ def surface_panel(
             if grid.sizes["lam1"] >= min(COARSEST, points):
                 yield _surface(grid, f"{model}: {variable}", (first, second), variable, view)
 
-    return Panel(show, controls, width=620, stepwise=True)
+    return Panel(show, controls, width=620)
 
 
 def _surface(grid: xr.Dataset, title: str, names: tuple[str, str], variable: str, view: str) -> bytes | dict[str, Any]:
     values = named(grid[variable.replace(" ", "_")], grid.assign_attrs(first=names[0], second=names[1]))
     size = grid.sizes["lam1"]
     title += f", {size} x {size} points"
-    if view == "3D":
-        return surface_3d(values, title=title)
-    figure = Figure(figsize=(7, 5.6))
-    ax, bar = figure.add_axes((0.12, 0.11, 0.62, 0.76)), figure.add_axes((0.80, 0.11, 0.025, 0.76))
-    surface_map(values, ax=ax, bar=bar)
-    figure.suptitle("\n".join(filter(None, (title, ax.get_title()))), fontsize=11, y=0.985)
-    ax.set_title("")
-    return to_png(figure)
+    return surface_view(values, view, title=title)

@@ -13,7 +13,7 @@ from landscape_utils.data.datasets import class_index
 from landscape_utils.interference.dancing import dancing_notes
 from landscape_utils.sections.label_dancing.plots import error_row, notes_together, recall_dance
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, choice
 
 
 def dancing_panel(
@@ -40,11 +40,9 @@ def dancing_panel(
     classes = [str(n) for n in next(iter(rates.values()))["true"].values]
     last = max(int(of_run["epoch"][-1]) for of_run in rates.values())
     controls: dict[str, Any] = {
-        "model": ipywidgets.Dropdown(options=list(rates), description="model"),
-        "first": ipywidgets.Dropdown(options=classes, value=classes[class_index(classes, first)], description="class"),
-        "second": ipywidgets.Dropdown(
-            options=classes, value=classes[class_index(classes, second)], description="partner"
-        ),
+        "model": choice("model", rates),
+        "first": choice("class", classes, classes[class_index(classes, first)]),
+        "second": choice("partner", classes, classes[class_index(classes, second)]),
         "epochs": ipywidgets.IntRangeSlider(
             value=(1, last), min=1, max=last, description="epochs", continuous_update=False
         ),

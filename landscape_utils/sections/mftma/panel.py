@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
 from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometry_of, labels_of, places
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel
+from landscape_utils.suite.widgets import Panel, choice, stops
 from landscape_utils.training.runs import Run
 
 ALONG = 6  # epochs on which the course of a layer is looked at
@@ -61,26 +60,22 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         tick(len(steps), len(steps))
 
     controls: dict[str, Any] = {
-        "layer": ipywidgets.Dropdown(options=list(named.items()), value=layers[-1].name, description="layer"),
-        "epoch": ipywidgets.SelectionSlider(
-            options=run.epochs, value=run.best_epoch, description="epoch", continuous_update=False
-        ),
-        "subset": ipywidgets.Dropdown(options=list(SUBSETS), value="permuted", description="subset"),
-        "quantity": ipywidgets.Dropdown(
-            options=[(LABELS[name].split("\n")[0], name) for name in QUANTITIES], description="quantity"
-        ),
+        "layer": choice("layer", named.items(), layers[-1].name),
+        "epoch": stops("epoch", run.epochs, run.best_epoch),
+        "subset": choice("subset", SUBSETS, "permuted"),
+        "quantity": choice("quantity", [(LABELS[name].split("\n")[0], name) for name in QUANTITIES]),
     }
-    return Panel(show, controls, width=860, stepwise=True)
+    return Panel(show, controls, width=860)
 
 
 def _picture(
-    found: xr.Dataset, known: dict[int, xr.Dataset], layer: str, epoch: int, subset: str, quantity: str, best: int
+    measured: xr.Dataset, known: dict[int, xr.Dataset], layer: str, epoch: int, subset: str, quantity: str, best: int
 ) -> Figure:
     figure = Figure(figsize=(9.6, 3.7))
     left, right = figure.add_axes((0.08, 0.15, 0.4, 0.7)), figure.add_axes((0.56, 0.15, 0.4, 0.7))
-    geometry_axes(found, quantity, ax=left)
+    geometry_axes(measured, quantity, ax=left)
     left.set_ylim(bottom=0)
-    left.axvline(float(found["depth"].sel(layer=layer)), color="black", lw=1)
+    left.axvline(float(measured["depth"].sel(layer=layer)), color="black", lw=1)
     left.set(xlabel="layer (0: pixels)", ylabel=LABELS[quantity])
     left.set_title(f"all layers at epoch {epoch}", fontsize=10)
     _course(known, layer, quantity, ax=right)
@@ -92,7 +87,7 @@ def _picture(
         for line in ax.get_lines():
             if line.get_label() == subset:
                 line.set(linewidth=3, zorder=3)
-    value = float(found[quantity].sel(layer=layer, subset=subset))
+    value = float(measured[quantity].sel(layer=layer, subset=subset))
     name = LABELS[quantity].split("\n")[0]
     figure.suptitle(f"{subset} manifolds, layer {layer}, epoch {epoch}: {name} {value:.3g}", fontsize=11)
     return figure
