@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def padding(size: int) -> int:
-    """Give the usual crop margin: an eighth of the side (4 for 32x32, as the papers' recipes have it)."""
+    """Return the usual crop margin: an eighth of the side (4 for 32x32, as the papers' recipes have it)."""
     return size // 8
 
 
@@ -47,6 +47,6 @@ def crop_and_flip(
     rows = (down + torch.arange(height)).to(images.device)
     columns = torch.arange(width).expand(n, width)
     columns = (right + torch.where(mirrored, columns.flip(1), columns)).to(images.device)
-    which = torch.arange(n, device=images.device)
-    cropped = padded.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    image = torch.arange(n, device=images.device)
+    cropped = padded.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
     return cropped.permute(0, 3, 1, 2)

@@ -80,13 +80,13 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Give (channels, height, width) of one input."""
+        """Return (channels, height, width) of one input."""
         channels, height, width = self.train.inputs.shape[1:]
         return int(channels), int(height), int(width)
 
     @property
     def sizes(self) -> str:
-        """Say in words how many images there are, as every picture does."""
+        """Write in words how many images there are, as every picture does."""
         return f"{self.name}: {self.train.size:,} training and {self.test.size:,} test images"
 
     def to(self, device: torch.device | str) -> Dataset:
@@ -100,22 +100,22 @@ class Dataset:
         return shown
 
 
-def class_index(classes: Sequence[str], which: str | int) -> int:
+def class_index(classes: Sequence[str], wanted: str | int) -> int:
     """Find a class by its name, its usual short name (car, plane) or its index.
 
     Raises:
         ValueError: there is no such class; the nearest names are given.
     """
-    if isinstance(which, str):
-        for name in (which, SHORT_NAMES.get(which, which)):
+    if isinstance(wanted, str):
+        for name in (wanted, SHORT_NAMES.get(wanted, wanted)):
             if name in classes:
                 return list(classes).index(name)
-        raise unknown("class", which, classes)
-    if not 0 <= which < len(classes):
+        raise unknown("class", wanted, classes)
+    if not 0 <= wanted < len(classes):
         raise ValueError(
-            f"class index {which} is out of range; there are {len(classes)} classes, 0 to {len(classes) - 1}"
+            f"class index {wanted} is out of range; there are {len(classes)} classes, 0 to {len(classes) - 1}"
         )
-    return int(which)
+    return int(wanted)
 
 
 def load_dataset(
@@ -181,7 +181,7 @@ def load_dataset(
 
 
 def _none(arrays: Arrays) -> ChannelMoments:
-    """Give the statistics that change nothing."""
+    """Return the statistics that change nothing."""
     channels = arrays.x_train.shape[-1]
     return np.zeros(channels), np.ones(channels)
 

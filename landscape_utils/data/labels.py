@@ -28,7 +28,7 @@ class PermutedLabels:
     permuted: Tensor
 
     def subset(self, name: str) -> Labelled:
-        """Give one of the four subsets: unpermuted, permuted (as trained), restored (true labels), test.
+        """Return one of the four subsets: unpermuted, permuted (as trained), restored (true labels), test.
 
         A subset may be empty (epsilon 0 or 1); rates over it are NaN.
 

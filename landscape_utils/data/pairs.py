@@ -101,7 +101,7 @@ def class_names(data: Pairs) -> tuple[str, ...] | None:
 
 
 def suited(tensor: Tensor, model: nn.Module) -> Tensor:
-    """Put data on the model's device, and real numbers into its floating type if it has a single one."""
+    """Move data to the model's device, and real numbers into its floating type if it has a single one."""
     types = {p.dtype for p in model.parameters() if p.is_floating_point()}
     dtype = types.pop() if len(types) == 1 and tensor.is_floating_point() else tensor.dtype
     moved = tensor.to(device_of(model), dtype, non_blocking=True)
@@ -119,7 +119,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def _is_batch(data: object) -> bool:
-    """Tell one batch of arrays from a collection of examples."""
+    """Distinguish one batch of arrays from a collection of examples."""
     if isinstance(data, Labelled):
         return True
     parts = list(data.values()) if isinstance(data, Mapping) else data

@@ -44,7 +44,7 @@ PUBLISHED = {
 
 
 def data_folder() -> Path:
-    """Give `$LANDSCAPE_DATA`, else `data` in the cache folder."""
+    """Return `$LANDSCAPE_DATA`, else `data` in the cache folder."""
     named = os.environ.get("LANDSCAPE_DATA")
     return Path(named).expanduser() if named else home() / "data"
 
@@ -55,7 +55,7 @@ def dataset_names() -> list[str]:
 
 
 def is_path(name: str) -> bool:
-    """Tell a path from a name: it has a separator, ends in `.npz`, or is a folder here and no dataset."""
+    """Distinguish a path from a name: it has a separator, ends in `.npz`, or is a folder here and no dataset."""
     if name.endswith(".npz") or "/" in name or os.sep in name:
         return True
     return name not in dataset_names() and Path(name).is_dir()
@@ -155,7 +155,7 @@ def _channel_last(x: NDArray[Any], origin: str) -> NDArray[Any]:
 
 
 def _on_one_scale(train: NDArray[Any], test: NDArray[Any], origin: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give uint8 where all whole numbers are 0 to 255, other whole numbers in units of their type's largest."""
+    """Return uint8 where all whole numbers are 0 to 255, other whole numbers in units of their type's largest."""
     both = (train, test)
     if all(x.dtype.kind == "f" for x in both):
         return train.astype(np.float32), test.astype(np.float32)

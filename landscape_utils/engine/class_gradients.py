@@ -75,11 +75,11 @@ def _mean_gradient(tree: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     for x, y in zip(inputs.split(batch), targets.split(batch), strict=True):
         if len(y):
             with differentiating():
-                found = gradients(F.cross_entropy(tree(x), y, reduction="sum"), own)
-            for total, g in zip(totals, found, strict=True):
+                parts = gradients(F.cross_entropy(tree(x), y, reduction="sum"), own)
+            for total, g in zip(totals, parts, strict=True):
                 total += g
     return torch.cat([total.reshape(-1) for total in totals]) / (len(targets) or torch.nan)
 
 
-def _index(data: Pairs, which: Which, width: int) -> int:
-    return class_index(class_names(data) or [str(c) for c in range(width)], which)
+def _index(data: Pairs, wanted: Which, width: int) -> int:
+    return class_index(class_names(data) or [str(c) for c in range(width)], wanted)

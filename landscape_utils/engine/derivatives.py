@@ -53,10 +53,10 @@ def differentiable(model: nn.Module, inputs: Tensor) -> nn.Module:
     own = dict(tree.named_parameters())
     with differentiating():
         logits = answers(tree.requires_grad_(), some)
-        found: Sequence[Tensor | None] = torch.autograd.grad(
+        derivatives: Sequence[Tensor | None] = torch.autograd.grad(
             logits.square().sum(), list(own.values()), allow_unused=True
         )
-    for name, gradient in zip(own, found, strict=True):
+    for name, gradient in zip(own, derivatives, strict=True):
         if gradient is None and _moves(tree, name, own[name], some):
             raise ValueError(
                 f"the logits depend on {name}, but its gradient is cut off (no_grad, detach, or a step without one); "
@@ -67,7 +67,7 @@ def differentiable(model: nn.Module, inputs: Tensor) -> nn.Module:
 
 @torch.no_grad()
 def _moves(tree: nn.Module, name: str, parameter: Tensor, inputs: Tensor) -> bool:
-    """Tell whether the logits change with a parameter."""
+    """Check whether the logits change with a parameter."""
     noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).to(parameter)
     moved = parameter + NUDGE * (parameter.square().mean().sqrt() + NUDGE) * noise
     return not torch.equal(functional_call(tree, {name: moved}, (inputs,)), tree(inputs))

@@ -169,7 +169,7 @@ def refine(
     orthogonal: bool = False,
     **how: Unpack[Options],
 ) -> Iterator[xr.Dataset]:
-    """Give a surface's ever finer grids as they are finished: 2 x 2 points, 3 x 3, 5 x 5, and so on up to all.
+    """Return a surface's ever finer grids as they are finished: 2 x 2 points, 3 x 3, 5 x 5, and so on up to all.
 
     Each grid holds the points of the one before. Arguments and errors are those of `surface`.
     """
@@ -264,7 +264,7 @@ def _refined(
     width = landscape.logits.shape[1]
     classes = list(distinct(how.get("classes") or data.classes or range(width), "the model's classes", width))
     examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
-    about = _attributes(landscape, how)
+    attrs = _attributes(landscape, how)
     with landscape.finished() as finished:
         known = dict(finished)
     with _ticking(how.get("progress", True), len(set(map(kept_points.name, every)) - known.keys())) as tick:
@@ -278,8 +278,8 @@ def _refined(
                     tick()
                 known = dict(finished)
             if part is levels[-1] and landscape.settings["precision"] == "bf16":
-                about |= _bf16_errors(landscape, known, every)
-            yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, about)
+                attrs |= _bf16_errors(landscape, known, every)
+            yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, attrs)
 
 
 def _points(axes: Axes, place: Place) -> list[tuple[float, ...]]:
@@ -364,7 +364,7 @@ def _dataset(
     axes: Axes,
     classes: list[str],
     examples: NDArray[np.int64],
-    about: dict[str, Any],
+    attributes: dict[str, Any],
 ) -> xr.Dataset:
     """Gather a grid's totals into means."""
     shape = tuple(len(axis) for axis in axes.values())
@@ -381,5 +381,5 @@ def _dataset(
             "recall": ((*dims, "class"), right / share, {"units": "share of the class"}),
         },
         coords={**axes, "class": classes, "examples": ("class", examples)},
-        attrs={**about, "nonfinite_points": int((~np.isfinite(mean_loss)).sum())},
+        attrs={**attributes, "nonfinite_points": int((~np.isfinite(mean_loss)).sum())},
     )

@@ -40,7 +40,7 @@ def activations(
     inputs, tree = torch.as_tensor(inputs), shadow(model)
     default = (layer for layer in main_layers(model, inputs) if layer.by_example) if names is None else ()
     chosen = list(default) if names is None else [_layer(tree, inputs, n) for n in names]
-    found: dict[str, list[Tensor]] = {layer.name: [] for layer in chosen}
+    batches_by_layer: dict[str, list[Tensor]] = {layer.name: [] for layer in chosen}
     by_module: dict[str, list[Layer]] = {}
     for layer in chosen:
         by_module.setdefault(layer.output, []).append(layer)
@@ -54,17 +54,17 @@ def activations(
                 if not isinstance(output, Tensor) or len(output) != size:
                     raise NoAnswer(f"module {name} gives no tensor with one row an example; name another")
                 # A copy: what follows may work in place.
-                found[layer.name].append(output.detach().flatten(1).to("cpu", copy=True))
+                batches_by_layer[layer.name].append(output.detach().flatten(1).to("cpu", copy=True))
 
     with hooked(tree, list(by_module), note):
         for part in tqdm(inputs.split(batch), desc="activations", unit="batch", **BAR):
             size = len(part)
             calls.clear()
             forward(tree, part)
-    missing = [name for name, parts in found.items() if not parts]
+    missing = [name for name, parts in batches_by_layer.items() if not parts]
     if missing:
         raise ValueError(f"module {missing[0]} is not used in a forward pass; name one that is")
-    return {name: torch.cat(parts) for name, parts in found.items()}
+    return {name: torch.cat(parts) for name, parts in batches_by_layer.items()}
 
 
 def _layer(model: nn.Module, inputs: Tensor, name: str | Layer) -> Layer:
@@ -110,10 +110,10 @@ def class_manifolds(
     members = _members(targets.cpu(), class_names(data), classes, points, seed)
     chosen = torch.cat(list(members.values()))
     inputs = pixels_of[chosen.to(pixels_of.device)]
-    found = {"pixels": inputs.detach().flatten(1).cpu()} if pixels else {}
-    found |= activations(model, inputs, names)
+    features = {"pixels": inputs.detach().flatten(1).cpu()} if pixels else {}
+    features |= activations(model, inputs, names)
     counts = [len(member) for member in members.values()]
-    return {layer: dict(zip(members, rows.split(counts), strict=True)) for layer, rows in found.items()}
+    return {layer: dict(zip(members, rows.split(counts), strict=True)) for layer, rows in features.items()}
 
 
 def _members(

@@ -42,11 +42,11 @@ class FirstLayer(nn.Module):
 
     @classmethod
     def of(cls, tree: nn.Module, weights: Tensor, vectors: list[Tensor], inputs: Tensor) -> FirstLayer | None:
-        """Put one in the first layer's place, if that is Linear, alone in its weights, and worth its memory."""
-        found = _first_linear(tree, inputs[:TRIED])
-        if found is None:
+        """Build one in the first layer's place, if that is Linear, alone in its weights, and worth its memory."""
+        linear = _first_linear(tree, inputs[:TRIED])
+        if linear is None:
             return None
-        name, layer = found
+        name, layer = linear
         memory = len(vectors) * len(inputs) * layer.out_features * inputs.element_size()
         if memory > BYTES:
             return None
@@ -89,12 +89,12 @@ def _first_linear(tree: nn.Module, inputs: Tensor) -> tuple[str, nn.Linear] | No
 
 
 def _hooks(module: nn.Module) -> bool:
-    """Tell whether the user hangs on to what goes through a module."""
+    """Check whether the user hangs on to what goes through a module."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _takes_its_place(first: FirstLayer, tree: nn.Module, name: str, inputs: Tensor) -> bool:
-    """Put a layer's stand-in into the tree, unless the network then answers otherwise or asks for its weights."""
+    """Install a layer's stand-in in the tree, unless the network then answers otherwise or asks for its weights."""
     layer, expected = tree.get_submodule(name), tree(inputs)
     tree.set_submodule(name, first)
     first.part = slice(0, len(inputs))

@@ -26,7 +26,7 @@ class Fold:
     """
 
     def __init__(self, conv: Convolution, norm: _BatchNorm) -> None:
-        """Let the convolution of a tree that is one's own take over; `refresh` after the weights have moved."""
+        """Make the convolution of a tree that is one's own take over; `refresh` after the weights have moved."""
         self._conv, self._norm = conv, norm
         self.refresh()
         conv.forward = lambda x: conv._conv_forward(x, self._weight, self._bias)  # type: ignore[method-assign,assignment]
@@ -46,7 +46,7 @@ class Fold:
         self._bias = -shift if norm.bias is None else norm.bias - shift
 
     def undo(self) -> None:
-        """Give both modules their own forward back."""
+        """Restore both modules' own forward."""
         del self._conv.forward, self._norm.forward
 
 
@@ -122,5 +122,5 @@ def _adjacent(tree: nn.Module, inputs: Tensor) -> list[tuple[Convolution, _Batch
 
 
 def _watched(module: nn.Module) -> bool:
-    """Tell whether somebody's hooks see the module's calls."""
+    """Check whether somebody's hooks see the module's calls."""
     return bool(module._forward_hooks or module._forward_pre_hooks)

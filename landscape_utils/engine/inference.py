@@ -44,7 +44,7 @@ class Outcomes:
 
     @property
     def accuracy(self) -> float:
-        """Give the share of right predictions; NaN over no examples."""
+        """Return the share of right predictions; NaN over no examples."""
         return float((self.predicted == self.targets).double().mean())
 
 
@@ -65,10 +65,10 @@ def outcomes(model: nn.Module, data: Pairs) -> Outcomes:
         for x, y in bar:
             logits = answers(tree, suited(x, tree))
             check_logits(logits, y)
-            found, loss = judged(logits, y.to(logits.device))
+            guessed, loss = judged(logits, y.to(logits.device))
             classes = logits.shape[1]
             targets.append(y.cpu())
-            predicted.append(found.cpu())
+            predicted.append(guessed.cpu())
             losses.append(loss.cpu())
     return Outcomes(torch.cat(targets), torch.cat(predicted), torch.cat(losses), classes)
 

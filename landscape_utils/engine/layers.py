@@ -65,7 +65,7 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     Raises:
         ValueError: the model has no convolution and no linear layer.
     """
-    tree, found = shadow(model), dict[str, Layer]()
+    tree, named = shadow(model), dict[str, Layer]()
     owner: dict[int, str] = {}  # the layer whose output a tensor is, until its nonlinearity
     kept, calls = [], dict.fromkeys(dict(tree.named_modules()), -1)  # tensors are kept so that ids stay their own
 
@@ -76,24 +76,24 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
         if isinstance(module, WEIGHTED):
             owner[id(output)] = name
             rows = len(output) == len(inputs) if isinstance(output, Tensor) and output.ndim else False
-            found.setdefault(name, Layer(name, (name,), name, calls[name], False, rows))
+            named.setdefault(name, Layer(name, (name,), name, calls[name], False, rows))
         elif source is not None:
-            layer = found[source]
+            layer = named[source]
             if isinstance(module, NONLINEAR):
                 owner.pop(id(args[0]), None)
                 if not layer.nonlinear:
-                    found[source] = replace(layer, output=name, call=calls[name], nonlinear=True)
+                    named[source] = replace(layer, output=name, call=calls[name], nonlinear=True)
             else:
                 owner[id(output)] = source
                 if isinstance(module, NORMALISING) and not layer.nonlinear and name not in layer.modules:
-                    found[source] = replace(layer, modules=(*layer.modules, name), output=name, call=calls[name])
+                    named[source] = replace(layer, modules=(*layer.modules, name), output=name, call=calls[name])
 
     inputs = inputs[:2]
     with hooked(tree, [n for n, m in tree.named_modules() if isinstance(m, WEIGHTED) or not list(m.children())], note):
         forward(tree, inputs)
-    if not found:
+    if not named:
         raise ValueError(f"{type(model).__name__} has no convolution and no linear layer; there is nothing to look at")
-    return list(found.values())
+    return list(named.values())
 
 
 def main_layers(model: nn.Module, inputs: Tensor) -> list[Layer]:

@@ -24,12 +24,12 @@ def name(point: Sequence[float]) -> Name:
 class Finished(dict[Name, Sums]):
     """Points by name; those on a shelf are saved now and then, and when the walk ends in any way."""
 
-    def __init__(self, which: Shelf | None, logits: Tensor) -> None:
+    def __init__(self, shelf: Shelf | None, logits: Tensor) -> None:
         """Read what is kept, unless the model answers the probe otherwise than it did then."""
         super().__init__()
-        self._which, self._logits = which, logits
+        self._shelf, self._logits = shelf, logits
         self._thrift, self._unsaved = store.Thrift(self.save, pause=1.0), False
-        kept = which.get_tensors("points") if which is not None else None
+        kept = shelf.get_tensors("points") if shelf is not None else None
         if kept is None or not store.same_logits(kept["probe"], logits):
             return
         for point, loss, right in zip(kept["coordinates"], kept["loss"], kept["right"], strict=True):
@@ -42,8 +42,8 @@ class Finished(dict[Name, Sums]):
         self._thrift.offer()
 
     def save(self) -> None:
-        """Put all points on the shelf, in one file."""
-        if self._which is None or not self._unsaved:
+        """Write all points to the shelf, in one file."""
+        if self._shelf is None or not self._unsaved:
             return
         tensors = {
             "coordinates": torch.tensor([list(map(float, point)) for point in self], dtype=torch.float64),
@@ -51,7 +51,7 @@ class Finished(dict[Name, Sums]):
             "right": torch.stack([sums.right for sums in self.values()]),
             "probe": self._logits.double(),
         }
-        self._which.put_tensors("points", tensors)
+        self._shelf.put_tensors("points", tensors)
         self._unsaved = False
 
 
@@ -69,9 +69,9 @@ def kept(fingerprint: str | None, logits: Tensor) -> Iterator[Finished]:
     if fingerprint is None:
         yield Finished(None, logits)
         return
-    which = store.shelf("points", fingerprint)
-    with store.locked(which):
-        finished = Finished(which, logits)
+    shelf = store.shelf("points", fingerprint)
+    with store.locked(shelf):
+        finished = Finished(shelf, logits)
         try:
             yield finished
         finally:

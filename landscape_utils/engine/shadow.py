@@ -57,7 +57,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def renamed(state: StateDict, model: nn.Module) -> StateDict:
-    """Give a model's state the names that its entries have in a copy, which is out of its wrappers."""
+    """Return a model's state the names that its entries have in a copy, which is out of its wrappers."""
     names = {old: new for old, new in zip(model.state_dict(), shadow(model).state_dict(), strict=True)}
     return {names.get(name, name): value for name, value in state.items()}
 
@@ -168,16 +168,16 @@ def logits_of(output: Any, examples: int) -> Tensor:
     Raises:
         ValueError: there are none, or not one row an example.
     """
-    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
-    if isinstance(found, tuple | list):
-        tables = [part for part in found if isinstance(part, Tensor) and part.ndim == 2 and len(part) == examples]
-        found = tables[0] if len(tables) == 1 else None
-    if not isinstance(found, Tensor):
+    logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+    if isinstance(logits, tuple | list):
+        tables = [part for part in logits if isinstance(part, Tensor) and part.ndim == 2 and len(part) == examples]
+        logits = tables[0] if len(tables) == 1 else None
+    if not isinstance(logits, Tensor):
         raise NoAnswer(f"the model gives a {type(output).__name__}; wrap it so that it gives the logits (N, classes)")
-    if found.ndim != 2 or len(found) != examples:
-        shape = tuple(found.shape)
+    if logits.ndim != 2 or len(logits) != examples:
+        shape = tuple(logits.shape)
         raise NoAnswer(f"the model's output for {examples} examples has shape {shape}; a classifier's is (N, classes)")
-    return found
+    return logits
 
 
 def answers(tree: nn.Module, inputs: Tensor) -> Tensor:
@@ -210,9 +210,9 @@ def probe(model: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
     return answers(tree, inputs)
 
 
-def agree(found: Tensor, expected: Tensor) -> bool:
-    """Tell whether a speed-up gives the same logits; a NaN agrees with nothing."""
-    return bool((found - expected).norm() <= TOLERANCE * expected.norm())
+def agree(actual: Tensor, expected: Tensor) -> bool:
+    """Check whether a speed-up gives the same logits; a NaN agrees with nothing."""
+    return bool((actual - expected).norm() <= TOLERANCE * expected.norm())
 
 
 # --- weights in one vector ---------------------------------------------------------------------------------------
@@ -243,15 +243,15 @@ def _offsets(model: nn.Module) -> list[int]:
 
 def views(vector: Tensor, tree: nn.Module) -> list[Tensor]:
     """View a packed vector as the parameters, channels-last where the tree's are."""
-    found = []
+    viewed = []
     for p, offset in zip(tree.parameters(), _offsets(tree), strict=False):
         part = vector[offset : offset + p.numel()]
         o, i, h, w = p.shape if p.ndim == 4 else (0, 0, 0, 0)
         if p.ndim == 4 and p.stride()[1:] == (1, w * i, i):  # told by strides: one channel lies either way in memory
-            found.append(part.view(o, h, w, i).permute(0, 3, 1, 2))
+            viewed.append(part.view(o, h, w, i).permute(0, 3, 1, 2))
         else:
-            found.append(part.view(p.shape))
-    return found
+            viewed.append(part.view(p.shape))
+    return viewed
 
 
 def pack(vector: Tensor, tree: nn.Module) -> Tensor:
@@ -274,13 +274,13 @@ def unpack(packed: Tensor, tree: nn.Module) -> Tensor:
 
 
 def install(tree: nn.Module, weights: Tensor) -> None:
-    """Let the tree's parameters be views of one packed vector; tied ones stay tied."""
+    """Make the tree's parameters views of one packed vector; tied ones stay tied."""
     moved = [nn.Parameter(view, requires_grad=False) for view in views(weights, tree)]
     place(tree, dict(zip(dict(tree.named_parameters()), moved, strict=True)))
 
 
 def place(tree: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
-    """Put parameters in the place of those of the same name, wherever these are used."""
+    """Install parameters in the place of those of the same name, wherever these are used."""
     own = {id(p): parameters[name] for name, p in tree.named_parameters() if name in parameters}
     for module in tree.modules():
         for name, p in list(module.named_parameters(recurse=False, remove_duplicate=False)):
@@ -292,7 +292,7 @@ def place(tree: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
 
 
 def averaging_statistics(tree: nn.Module) -> list[_BatchNorm]:
-    """Let the BatchNorm layers of a tree average their statistics with equal weights, and list them."""
+    """Make the BatchNorm layers of a tree average their statistics with equal weights, and list them."""
     norms = [m for m in tree.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for module in norms:
         module.momentum = None

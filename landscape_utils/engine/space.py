@@ -74,8 +74,8 @@ def flatten_state(state: StateDict, model: nn.Module) -> Tensor:
     check_parameters(model)
     for name, p in model.named_parameters():
         if name not in state or state[name].shape != p.shape:
-            found = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
-            raise ValueError(f"the state dict has {found} for {name}; this model's has shape {tuple(p.shape)}")
+            given = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
+            raise ValueError(f"the state dict has {given} for {name}; this model's has shape {tuple(p.shape)}")
     return torch.cat([state[name].detach().reshape(-1) for name, _ in model.named_parameters()])
 
 
@@ -219,7 +219,7 @@ class Plane:
     explained: Tensor
 
     def span(self, margin: float = 0.2) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Give the ranges of lam1 and lam2 that hold all models, with a margin as a share of the wider range."""
+        """Return the ranges of lam1 and lam2 that hold all models, with a margin as a share of the wider range."""
         low, high = self.points.min(0).values, self.points.max(0).values
         room = margin * float((high - low).max())
         (a, b), (c, d) = low.tolist(), high.tolist()

@@ -68,8 +68,8 @@ def _parts(client: Client, points: list[Point]) -> list[list[Point]]:
 
 
 def _result(task: Future[Any]) -> list[tuple[Point, Sums]]:
-    found: list[tuple[Point, Sums]] = task.result()
-    return found
+    points: list[tuple[Point, Sums]] = task.result()
+    return points
 
 
 def _measure(key: str, packed: bytes, points: Sequence[Point]) -> list[tuple[Point, Sums]]:

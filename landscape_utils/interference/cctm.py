@@ -232,7 +232,7 @@ def agreement(by_model: Mapping[str, xr.DataArray], *, permutations: int = 2000,
 def bootstrap_interval(
     rates: xr.DataArray, statistic: Callable[[xr.DataArray], float], *, draws: int = 500, seed: int = 0
 ) -> tuple[float, float]:
-    """Give the 95 % percentile interval of a statistic of the CCTM when the examples are drawn anew.
+    """Return the 95 % percentile interval of a statistic of the CCTM when the examples are drawn anew.
 
     Each row is redrawn from a multinomial with its own rates and number of examples: what another test set of the
     same size would have shown, the model being the same.

@@ -308,8 +308,8 @@ def _two(over_classes: xr.DataArray, a: str | int, b: str | int) -> tuple[int, i
 
 
 def _both_ways(matrix: xr.DataArray, pairs: ClassPairs) -> NDArray[np.intp]:
-    found = [_two(matrix, a, b) for a, b in pairs]
-    return np.array([cell for a, b in found for cell in ((a, b), (b, a))], dtype=np.intp).reshape(-1, 2)
+    cells = [_two(matrix, a, b) for a, b in pairs]
+    return np.array([cell for a, b in cells for cell in ((a, b), (b, a))], dtype=np.intp).reshape(-1, 2)
 
 
 def _matrix(rates: xr.DataArray, values: Floats, other: str) -> xr.DataArray:

@@ -44,7 +44,7 @@ def refine_ego(
     gradients: tuple[Tensor, Tensor] | None = None,
     **how: Unpack[Options],
 ) -> Iterator[xr.Dataset]:
-    """Give ever finer grids of an interference space as they are finished; see `ego_surface`."""
+    """Return ever finer grids of an interference space as they are finished; see `ego_surface`."""
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma is {sigma}; it must be above 0")
     data = resident(model, data)
@@ -54,9 +54,9 @@ def refine_ego(
         if g.isnan().any():
             raise ValueError(f"class {name} has no example, or no finite gradient; choose another one")
     cosine = float(F.cosine_similarity(g1, g2, dim=0))
-    about = {"first": names[0], "second": names[1], "sigma": float(sigma), "cosine": cosine}
+    attributes = {"first": names[0], "second": names[1], "sigma": float(sigma), "cosine": cosine}
     for grid in refine(model, data, -g1, -g2, span=sigma, points=points, **how):
-        yield walked(grid.rename(lam1="theta1", lam2="theta2").assign_attrs(about))
+        yield walked(grid.rename(lam1="theta1", lam2="theta2").assign_attrs(attributes))
 
 
 def ego_surface(
@@ -92,17 +92,17 @@ def ego_surface(
     return last(refine_ego(model, data, first, second, sigma=sigma, points=points, gradients=gradients, **how))
 
 
-def _name(data: Pairs, which: Which) -> str:
+def _name(data: Pairs, wanted: Which) -> str:
     names = class_names(data)
-    return names[class_index(names, which)] if names is not None else str(which)
+    return names[class_index(names, wanted)] if names is not None else str(wanted)
 
 
 def walked(grid: xr.Dataset) -> xr.Dataset:
     """Add the relative distance walked along each axis, theta |g| / |w|, as a second coordinate."""
     scales = {axis: grid.attrs[f"norm_{axis}"] / grid.attrs["weight_norm"] for axis in (1, 2)}
-    about = {"units": "share of the weights' norm"}
+    attributes = {"units": "share of the weights' norm"}
     return grid.assign_coords(
-        {f"walked{a}": (f"theta{a}", grid[f"theta{a}"].values * scale, about) for a, scale in scales.items()}
+        {f"walked{a}": (f"theta{a}", grid[f"theta{a}"].values * scale, attributes) for a, scale in scales.items()}
     )
 
 

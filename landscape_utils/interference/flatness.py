@@ -42,10 +42,10 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
     """
     rate, (x, y) = space_["mistake_rate"], (space_["theta1"].values, space_["theta2"].values)
     centre = [np.flatnonzero(axis == 0) for axis in (x, y)]
-    if not all(len(found) for found in centre):
+    if not all(len(index) for index in centre):
         raise ValueError("the grid has no point (0, 0); take an odd number of points along each direction")
     fine = _subdivided(rate.transpose("theta1", "theta2").values)
-    i, j = (int(found[0]) * SUBDIVISIONS for found in centre)
+    i, j = (int(index[0]) * SUBDIVISIONS for index in centre)
     with np.errstate(invalid="ignore"):
         flat = fine <= fine[i, j] + tolerance + ROUNDING
     labels, _ = ndimage.label(flat)  # type: ignore[attr-defined]
@@ -58,8 +58,8 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
     area = share * float(np.ptp(x) * np.ptp(y))
     scale = float(space_.attrs["norm_1"]) * float(space_.attrs["norm_2"]) / float(space_.attrs["weight_norm"]) ** 2
     cells = (len(x) - 1) * (len(y) - 1)
-    found = {"theta": area, "walked": area * scale, "share": share}
-    return xr.Dataset({**found, "cut_off": edge, "unresolved": share * cells < 1})
+    index = {"theta": area, "walked": area * scale, "share": share}
+    return xr.Dataset({**index, "cut_off": edge, "unresolved": share * cells < 1})
 
 
 def _subdivided(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,7 +140,7 @@ def sharpness(cut: xr.Dataset) -> xr.DataArray:
 
 
 def class_rises(space_: xr.Dataset) -> xr.DataArray:
-    """Give the median over the window of each class's loss above the centre's, in nats; shape (class,)."""
+    """Return the median over the window of each class's loss above the centre's, in nats; shape (class,)."""
     losses = space_["class_loss"]
     losses = losses.fillna(np.inf).where(losses.notnull().any(["theta1", "theta2"]))  # what diverged rose most
     return (losses.median(["theta1", "theta2"]) - losses.sel(theta1=0, theta2=0, drop=True)).rename("rise")

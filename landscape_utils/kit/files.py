@@ -13,7 +13,7 @@ UNFINISHED = ".unfinished"  # beside a notebook's results: why it has no claims;
 
 
 def home() -> Path:
-    """Give `$LANDSCAPE_HOME`, else the user's cache folder; runs, results and fetched data live there."""
+    """Return `$LANDSCAPE_HOME`, else the user's cache folder; runs, results and fetched data live there."""
     named = os.environ.get("LANDSCAPE_HOME")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("landscape"))
 

@@ -93,7 +93,7 @@ class Shelf:
         return None
 
     def has(self, name: str) -> bool:
-        """Tell whether a sound file has that name."""
+        """Check whether a sound file has that name."""
         return self.get(name) is not None
 
     def drop(self, name: str) -> None:
@@ -105,10 +105,10 @@ class Shelf:
         # Names hold no dot, so `weights-1` never matches `weights-10`.
         return [p for p in sorted(self.folder.glob(f"{name}.*.*")) if p.suffix != ".damaged"]
 
-    def put_tensors(self, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> Path:
+    def put_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> Path:
         """Store tensors as safetensors, with a little text beside them."""
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        return self.put(name, "safetensors", safetensors.torch.save(plain, dict(about or {})))
+        return self.put(name, "safetensors", safetensors.torch.save(plain))
 
     def get_tensors(self, name: str) -> dict[str, Tensor] | None:
         """Read tensors back; None when nothing sound has that name."""
@@ -151,7 +151,7 @@ def shelf(kind: str, key: str) -> Shelf:
 
 
 @contextmanager
-def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
+def locked(place: Shelf, timeout: float = -1) -> Iterator[None]:
     """Hold a shelf alone; other processes wait, and a killed one lets go at once.
 
     Raises:
@@ -159,9 +159,9 @@ def locked(which: Shelf, timeout: float = -1) -> Iterator[None]:
     """
     locks = home() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{which.folder.parent.name}-{which.folder.name}.lock", timeout=timeout):
+    with FileLock(locks / f"{place.folder.parent.name}-{place.folder.name}.lock", timeout=timeout):
         # Whoever left these was killed while writing, for we hold the lock.
-        for leftover in which.folder.glob(f"{TEMPORARY}*"):
+        for leftover in place.folder.glob(f"{TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
         yield
 
@@ -177,22 +177,22 @@ def remembered(
         compute: gives the result.
         logits: the model's answers to a few examples now; a result whose model answered otherwise is computed again.
     """
-    which = shelf(kind, key)
-    with locked(which):
-        found = which.get_dataset(name)
-        if found is not None and logits is not None:
-            probe = which.get_tensors("probe")
-            found = found if probe is not None and same_logits(probe["logits"], logits) else None
-        if found is None:
-            found = compute()
+    place = shelf(kind, key)
+    with locked(place):
+        dataset = place.get_dataset(name)
+        if dataset is not None and logits is not None:
+            probe = place.get_tensors("probe")
+            dataset = dataset if probe is not None and same_logits(probe["logits"], logits) else None
+        if dataset is None:
+            dataset = compute()
             if logits is not None:
-                which.put_tensors("probe", {"logits": logits})
-            which.put_dataset(name, found)
-    return found
+                place.put_tensors("probe", {"logits": logits})
+            place.put_dataset(name, dataset)
+    return dataset
 
 
 def same_logits(before: Tensor, now: Tensor) -> bool:
-    """Tell whether a model still answers as it did, up to rounding; compared by the logits' own scale."""
+    """Check whether a model still answers as it did, up to rounding; compared by the logits' own scale."""
     if before.shape != now.shape:
         return False
     tolerance = 1e-9 if now.dtype == torch.float64 else 1e-4
@@ -228,9 +228,9 @@ def shelves(kind: str) -> list[Shelf]:
     return [Shelf(p) for _, p in sorted(folders)]
 
 
-def size(which: Shelf) -> int:
+def size(place: Shelf) -> int:
     """Add up the bytes on a shelf."""
-    return sum(stat.st_size for p in which.folder.glob("*") if p.is_file() and (stat := _stat(p)))
+    return sum(stat.st_size for p in place.folder.glob("*") if p.is_file() and (stat := _stat(p)))
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -248,10 +248,10 @@ def clear(kind: str) -> tuple[int, int]:
         (removed, in use).
     """
     removed = busy = 0
-    for which in shelves(kind):
+    for place in shelves(kind):
         try:
-            with locked(which, timeout=0):
-                shutil.rmtree(which.folder)
+            with locked(place, timeout=0):
+                shutil.rmtree(place.folder)
                 removed += 1
         except Timeout:
             busy += 1

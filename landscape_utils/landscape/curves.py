@@ -80,8 +80,8 @@ def stationary_points(loss: ArrayLike) -> NDArray[np.int64]:
     with np.errstate(invalid="ignore"):  # between two infinities there is no difference
         before, after = y[1:-1] - y[:-2], y[1:-1] - y[2:]
     # Signs, for the product of two tiny differences would underflow.
-    found: NDArray[np.int64] = np.flatnonzero(np.sign(before) * np.sign(after) > 0) + 1
-    return found
+    turns: NDArray[np.int64] = np.flatnonzero(np.sign(before) * np.sign(after) > 0) + 1
+    return turns
 
 
 def name_curve(
@@ -179,7 +179,7 @@ def _checked(lam: ArrayLike, loss: ArrayLike) -> tuple[Vector, Vector]:
 
 
 def _unfit(x: Vector, y: Vector, at: float, spread: float, tolerance: float) -> str | None:
-    """Say why a curve cannot be looked at; None where it can."""
+    """Write why a curve cannot be looked at; None where it can."""
     missing = int((~np.isfinite(y)).sum())
     if len(y) < FEWEST:
         return f"{len(y)} points are too few; a shape needs {FEWEST}"
@@ -212,7 +212,7 @@ def _turning_points(y: Vector, tolerance: float) -> list[_Turn]:
 def _judged(
     x: Vector, y: Vector, turns: Sequence[_Turn], at: float, tolerance: float
 ) -> tuple[CurveName | None, str | None]:
-    """Give the name, or else the reason why there is none."""
+    """Return the name, or else the reason why there is none."""
     pattern, cell = "".join(turn.kind for turn in turns), _cell(x, at)
     seat = _seat(y, turns, cell, tolerance)
     if seat is not None and (pattern, seat.kind) in NAMES:
@@ -245,13 +245,13 @@ def _seat(y: Vector, turns: Sequence[_Turn], cell: Sequence[int], tolerance: flo
 
 
 def _on_slope(y: Vector, i: int, tolerance: float) -> bool:
-    """Tell whether the loss rises to one side of a point and falls to the other, each by the tolerance or more."""
+    """Check whether the loss rises to one side of a point and falls to the other, each by the tolerance or more."""
     left, right = y[: i + 1] - y[i], y[i:] - y[i]
     return any(up.max() >= tolerance and -down.min() >= tolerance for up, down in ((left, right), (right, left)))
 
 
 def _counted(pattern: str) -> str:
-    """Say how many turning points there are."""
+    """Write how many turning points there are."""
     said = []
     for kind, one, many in (("-", "minimum", "minima"), ("+", "maximum", "maxima")):
         count = pattern.count(kind)

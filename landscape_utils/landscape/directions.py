@@ -36,7 +36,7 @@ EIGEN = re.compile(r"([PN])\.E\.(\d+)")
 
 
 def is_checkpoint(name: str) -> bool:
-    """Tell whether a direction leads to another model, which lies at lambda = 1."""
+    """Check whether a direction leads to another model, which lies at lambda = 1."""
     return name in ("init", "vvv") or name.startswith(("E=", "E'="))
 
 
@@ -138,11 +138,11 @@ class Directions(Mapping[str, Tensor]):
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a name has a direction here; nothing is computed."""
+        """Check whether a name has a direction here; nothing is computed."""
         return isinstance(name, str) and (name in list(iter(self)) or GAUSSIAN.fullmatch(name) is not None)
 
     def __getitem__(self, name: str) -> Tensor:
-        """Give a direction, shape (P,).
+        """Return a direction, shape (P,).
 
         Raises:
             UnknownDirection: an unknown name; the nearest ones are given.
@@ -162,8 +162,8 @@ class Directions(Mapping[str, Tensor]):
         return bool(GAUSSIAN.fullmatch(name) or EIGEN.fullmatch(name)) or name in ("Neg. Grad.", "Mine", "vvv")
 
     def _make(self, name: str) -> Tensor:
-        if found := GAUSSIAN.fullmatch(name):
-            return space.gaussian_direction(self.model, seed=self._seed + int(found[1] or 1) - 1)
+        if match := GAUSSIAN.fullmatch(name):
+            return space.gaussian_direction(self.model, seed=self._seed + int(match[1] or 1) - 1)
         if name in self._checkpoints:
             return self._checkpoints[name].to(self.weights) - self.weights
         if name in self._own:

@@ -83,8 +83,8 @@ def hessian_eigenpairs(
         with products_bar("Hessian eigenpairs", None, progress) as tick:
             start = _gaussian(operator, np.random.SeedSequence(seed))
             limits = {"tol": tol, "max_products": max_products}
-            found = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
-        return _pairs_dataset(found, largest, tol, operator)
+            extremal = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
+        return _pairs_dataset(extremal, largest, tol, operator)
 
     def compute() -> xr.Dataset:
         pairs = pairs_of(operator)
@@ -118,27 +118,27 @@ def _can_be_finer(operator: HessianOperator) -> bool:
     return operator.dtype != torch.float64 and operator.device.type != "mps"  # MPS has no float64
 
 
-def _pairs_dataset(found: Extremal, largest: int, tol: float, operator: HessianOperator) -> xr.Dataset:
-    smallest = len(found.values) - largest
+def _pairs_dataset(extremal: Extremal, largest: int, tol: float, operator: HessianOperator) -> xr.Dataset:
+    smallest = len(extremal.values) - largest
     ranks = [f"P.E.{i + 1}" for i in range(largest)] + [f"N.E.{i + 1}" for i in range(smallest)]
-    peaks = found.vectors.gather(1, found.vectors.abs().argmax(1, keepdim=True))
-    vectors = (found.vectors * peaks.sign()).to("cpu", operator.dtype)
-    ratios = found.ratios.numpy()
+    peaks = extremal.vectors.gather(1, extremal.vectors.abs().argmax(1, keepdim=True))
+    vectors = (extremal.vectors * peaks.sign()).to("cpu", operator.dtype)
+    ratios = extremal.ratios.numpy()
     units = {"units": "nats per squared unit of weight"}
     return xr.Dataset(
         {
-            "eigenvalue": ("rank", found.values.numpy(), units),
-            "residual": ("rank", found.residuals.numpy(), {**units, "long_name": "|H v - lambda v|"}),
+            "eigenvalue": ("rank", extremal.values.numpy(), units),
+            "residual": ("rank", extremal.residuals.numpy(), {**units, "long_name": "|H v - lambda v|"}),
             "residual_ratio": ("rank", ratios, {"long_name": "residual / max(|lambda|, 0.01 max |lambda|)"}),
             "converged": ("rank", ratios <= tol),
             "eigenvector": (("rank", "parameter"), vectors.numpy(), {"long_name": "unit vectors"}),
         },
         coords={"rank": ranks},
         attrs={
-            "products": found.products,
+            "products": extremal.products,
             "tol": tol,
             "largest_residual_ratio": float(ratios.max()),
-            **operator.about,
+            **operator.attributes,
         },
     )
 
@@ -205,7 +205,7 @@ def hessian_density(
                 "eigenvalue": (("probe", "node"), nodes, {"units": "nats per squared unit of weight"}),
                 "weight": (("probe", "node"), weights, {"units": "share of the eigenvalues"}),
             },
-            attrs={"steps": steps, "seed": seed, **operator.about},
+            attrs={"steps": steps, "seed": seed, **operator.attributes},
         )
 
     settings: dict[str, object] = {"steps": steps, "probes": probes, "seed": seed, "parameters": operator.names}

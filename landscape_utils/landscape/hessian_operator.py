@@ -128,7 +128,7 @@ class HessianOperator:
         self.size = len(self.origin)
         self._kept: list[_Slope] = []
         self._room = GRAPHS
-        self.about = {
+        self.attributes = {
             "model": type(model).__name__,
             "parameters": "all" if parameters is None else ", ".join(self.names),
             "size": self.size,
@@ -150,7 +150,7 @@ class HessianOperator:
 
     @torch.inference_mode(False)
     def expand(self, vector: Tensor, *, at: Tensor | None = None) -> Expansion:
-        """Give the loss, its gradient and H v in one pass over the data.
+        """Return the loss, its gradient and H v in one pass over the data.
 
         Args:
             vector: v, shape (P,).
@@ -174,7 +174,7 @@ class HessianOperator:
         return Expansion(loss / count, gradient / count, product / count)
 
     def checked(self, vector: Tensor) -> Tensor:
-        """Give a vector, shape (P,), on the operator's device in its dtype.
+        """Return a vector, shape (P,), on the operator's device in its dtype.
 
         Raises:
             ValueError: it has another shape.
@@ -291,11 +291,11 @@ def _chosen(model: nn.Module, parameters: Parameters) -> dict[str, Tensor]:
     aliases = dict(model.named_parameters(remove_duplicate=False))  # a tied one has several names
     wanted: set[int] = set()
     for name in [parameters] if isinstance(parameters, str) else parameters:
-        found = {id(p) for alias, p in aliases.items() if alias == name or alias.startswith(f"{name}.")}
-        if not found:
+        chosen = {id(p) for alias, p in aliases.items() if alias == name or alias.startswith(f"{name}.")}
+        if not chosen:
             layers = [alias.rsplit(".", depth)[0] for alias in aliases for depth in range(1, 1 + alias.count("."))]
             raise unknown("layer or parameter", name, {*layers, *aliases})
-        wanted |= found
+        wanted |= chosen
     if not wanted:
         raise ValueError("parameters names no layer; leave it out for the whole network")
     return {name: p for name, p in every.items() if id(p) in wanted}

@@ -80,12 +80,12 @@ def extremal_pairs(
         space.grow()
         chain += 1
         values, mixes = torch.linalg.eigh(space.projected)
-        found = min(wanted, len(values))
-        high = min(largest, found)
-        order = [*range(len(values) - 1, len(values) - 1 - high, -1), *range(found - high)]
+        count = min(wanted, len(values))
+        high = min(largest, count)
+        order = [*range(len(values) - 1, len(values) - 1 - high, -1), *range(count - high)]
         values, picked = values[order], mixes[:, order]
         scale = _scale(values)
-        ratio = float((space.beta * picked[-1].abs() / scale).max()) if found == wanted else torch.inf
+        ratio = float((space.beta * picked[-1].abs() / scale).max()) if count == wanted else torch.inf
         tick(space.products, ratio)
         over = space.products >= max_products or space.full
         if over or (ratio <= tol and chain >= longest):
@@ -109,7 +109,7 @@ def extremal_pairs(
 
 
 def quadrature(product: Product, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Give the nodes and weights of the spectral measure that a vector sees: sum_i w_i f(t_i) = v^T f(A) v / |v|^2.
+    """Return the nodes and weights of the spectral measure that a vector sees: sum_i w_i f(t_i) = v^T f(A) v / |v|^2.
 
     Lanczos' method with full orthogonalisation (Golub and Meurant 2010); exact for polynomials f of degree below
     2 steps. The Krylov space may end early, and then there are fewer nodes.
@@ -156,7 +156,7 @@ class _Space:
 
     @property
     def full(self) -> bool:
-        """Tell whether the basis spans everything."""
+        """Check whether the basis spans everything."""
         return self.used == self._basis.shape[1]
 
     def grow(self) -> None:
@@ -209,13 +209,13 @@ class _Space:
 
 
 def _scale(values: Tensor) -> Tensor:
-    """Give the size by which each eigenvalue's residual is judged."""
+    """Return the size by which each eigenvalue's residual is judged."""
     magnitudes = values.abs()
     return magnitudes.clamp_min(FLOOR * float(magnitudes.max())).clamp_min(torch.finfo(torch.float64).tiny)
 
 
 def _reaches_zero(values: Tensor, largest: int, tolerance: float) -> bool:
-    """Tell whether an end of the spectrum holds zeros, or went past them."""
+    """Check whether an end of the spectrum holds zeros, or went past them."""
     return bool((values[:largest] < tolerance).any() or (values[largest:] > -tolerance).any())
 
 

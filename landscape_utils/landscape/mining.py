@@ -286,29 +286,29 @@ class _Problem:
 
 def _mine(problem: _Problem, progress: bool) -> Mined:
     """Mine once: go on from the last epoch that is kept, or read back what is finished."""
-    which = problem.shelf
-    with store.locked(which):
-        found = which.get_tensors("mined")
-        if found is None:
-            found = _walk(problem, which, progress)
-            which.put_tensors("mined", found)
-            which.drop("state")
+    shelf = problem.shelf
+    with store.locked(shelf):
+        mined = shelf.get_tensors("mined")
+        if mined is None:
+            mined = _walk(problem, shelf, progress)
+            shelf.put_tensors("mined", mined)
+            shelf.drop("state")
     history = xr.Dataset(
         {
-            "loss": ("epoch", found["loss"].numpy(), {"units": "nats"}),
-            "norm": ("epoch", found["norm"].numpy(), {"units": "of weights"}),
+            "loss": ("epoch", mined["loss"].numpy(), {"units": "nats"}),
+            "norm": ("epoch", mined["norm"].numpy(), {"units": "of weights"}),
         },
         coords={"epoch": range(1, problem.settings["epochs"] + 1)},
         attrs=problem.settings,
     )
-    return Mined(found["vector"].to(problem.base) - problem.base, history, problem.settings)
+    return Mined(mined["vector"].to(problem.base) - problem.base, history, problem.settings)
 
 
-def _walk(problem: _Problem, which: Shelf, progress: bool) -> dict[str, Tensor]:
+def _walk(problem: _Problem, shelf: Shelf, progress: bool) -> dict[str, Tensor]:
     """Go through the epochs that are missing."""
     settings = problem.settings
     epochs, steps = settings["epochs"], math.ceil(len(problem.targets) / settings["batch_size"])
-    begin = which.get_tensors("state") or {"vector": problem.start, "loss": torch.tensor([]), "norm": torch.tensor([])}
+    begin = shelf.get_tensors("state") or {"vector": problem.start, "loss": torch.tensor([]), "norm": torch.tensor([])}
     slope = Slope(problem.model, problem.inputs, settings["bn"])
     vector = pack(begin["vector"].to(problem.start), slope.tree)
     losses, norms = begin["loss"].tolist(), begin["norm"].tolist()
@@ -321,7 +321,7 @@ def _walk(problem: _Problem, which: Shelf, progress: bool) -> dict[str, Tensor]:
         disable=not progress,
         **BAR,
     )
-    thrift = store.Thrift(lambda: which.put_tensors("state", _saved(unpack(vector, slope.tree), losses, norms)))
+    thrift = store.Thrift(lambda: shelf.put_tensors("state", _saved(unpack(vector, slope.tree), losses, norms)))
     with bar:
         for epoch in range(len(losses) + 1, epochs + 1):
             losses.append(_epoch(problem, slope, vector, inputs, epoch, bar))

@@ -53,8 +53,8 @@ def slope_and_curvature(
     operator = HessianOperator(model, data)
     d, rows = operator.checked(direction), []
     for lam in tqdm(axis, desc="slope and curvature", unit="point", disable=not progress, **BAR):
-        found = operator.expand(d, at=operator.origin + float(lam) * d if lam else None)
-        rows.append((found.loss, _dot(d, found.gradient), _dot(d, found.product)))
+        product = operator.expand(d, at=operator.origin + float(lam) * d if lam else None)
+        rows.append((product.loss, _dot(d, product.gradient), _dot(d, product.product)))
     loss, slope, curvature = np.array(rows).T
     return xr.Dataset(
         {
@@ -63,7 +63,11 @@ def slope_and_curvature(
             "curvature": ("lam", curvature, {"units": "nats per lam squared"}),
         },
         coords={"lam": axis},
-        attrs={"norm_1": float(d.double().norm()), "unit": "one step is the direction's own norm", **operator.about},
+        attrs={
+            "norm_1": float(d.double().norm()),
+            "unit": "one step is the direction's own norm",
+            **operator.attributes,
+        },
     )
 
 
@@ -100,13 +104,13 @@ def gaussian_moments(
     operator, axis = HessianOperator(model, data), _axis(np.atleast_1d(np.asarray(lam, dtype=float)))
     gradient = operator.expand(torch.zeros_like(operator.origin)).gradient.double()
     traces = trace_estimates(operator, operator.size, probes, seed=seed, progress=progress)
-    return quadratic_moments(float(gradient.norm()), *traces, axis, sigma).assign_attrs(operator.about)
+    return quadratic_moments(float(gradient.norm()), *traces, axis, sigma).assign_attrs(operator.attributes)
 
 
 def quadratic_moments(
     gradient_norm: float, trace: Estimate, square_trace: Estimate, lam: NDArray[np.float64], sigma: float
 ) -> xr.Dataset:
-    """Give mean and variance of g^T x + x^T H x / 2 for x = lam eps, eps ~ N(0, sigma^2), over `lam`.
+    """Return mean and variance of g^T x + x^T H x / 2 for x = lam eps, eps ~ N(0, sigma^2), over `lam`.
 
     Args:
         gradient_norm: |g|.
@@ -208,8 +212,8 @@ def angles(first: Tensor, second: Tensor) -> Tensor:
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"the vectors have {a.shape[-1]} and {b.shape[-1]} entries; angles need the same number")
     a, b = (v / v.norm(dim=1, keepdim=True) for v in (a, b))
-    found: Tensor = (a @ b.T).clamp(-1, 1).arccos().rad2deg()
-    return found
+    degrees: Tensor = (a @ b.T).clamp(-1, 1).arccos().rad2deg()
+    return degrees
 
 
 def _axis(lambdas: ArrayLike) -> NDArray[np.float64]:

@@ -69,12 +69,12 @@ class Line:
 
     @property
     def loss(self) -> xr.DataArray:
-        """Give the mean loss over `lam`, in nats."""
+        """Return the mean loss over `lam`, in nats."""
         return self.grid["loss"]
 
     @property
     def chance(self) -> float:
-        """Give log C, the loss of a random guess."""
+        """Return log C, the loss of a random guess."""
         return float(np.log(self.grid.sizes["class"]))
 
 
@@ -106,7 +106,7 @@ def draw(
 
 
 def tolerance(grid: xr.Dataset) -> float:
-    """Give what a turning point must stand out by: 1 % of the range of losses up to 2 log C, 0.001 nats at least.
+    """Return what a turning point must stand out by: 1 % of the range of losses up to 2 log C, 0.001 nats at least.
 
     Without the cap, walls of hundreds of nats would hide the peak between them.
     """
@@ -133,7 +133,7 @@ def fall(line: Line) -> float:
 
 
 def between(line: Line) -> NDArrayF:
-    """Give the loss from lambda = 0 to 1, point by point."""
+    """Return the loss from lambda = 0 to 1, point by point."""
     lam = line.grid["lam"].values
     return line.loss.values[(lam >= -1e-9) & (lam <= 1 + 1e-9)]
 

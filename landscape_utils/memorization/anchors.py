@@ -180,15 +180,15 @@ def _positive_solve(block: Tensor, right: Tensor, filled: Tensor) -> Tensor:
 def _lawson_hanson(rays: Tensor, present: Tensor, targets: Tensor, chosen: Tensor, weights: Tensor) -> None:
     """Solve the chosen problems one by one, with SciPy, in place."""
     for cloud in chosen.any(-1).nonzero()[:, 0].tolist():
-        which = chosen[cloud].nonzero()[:, 0]
+        support = chosen[cloud].nonzero()[:, 0]
         cone = rays[cloud, present[cloud]].T.double().cpu().numpy()
         left, sizes, _ = np.linalg.svd(cone, full_matrices=False)
         spanned = left[:, sizes > np.finfo(float).eps * max(cone.shape) * sizes[0]].T  # more rows mislead nnls
-        cone, goals = spanned @ cone, targets[cloud, which].double().cpu().numpy() @ spanned.T
-        found = [_nearest(cone, target) for target in goals]
-        rows = weights.new_zeros(len(which), weights.shape[-1])
-        rows[:, present[cloud]] = torch.from_numpy(np.stack(found)).to(rows)
-        weights[cloud, which] = rows
+        cone, goals = spanned @ cone, targets[cloud, support].double().cpu().numpy() @ spanned.T
+        nearest = [_nearest(cone, target) for target in goals]
+        rows = weights.new_zeros(len(support), weights.shape[-1])
+        rows[:, present[cloud]] = torch.from_numpy(np.stack(nearest)).to(rows)
+        weights[cloud, support] = rows
 
 
 def _nearest(cone: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

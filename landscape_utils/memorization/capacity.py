@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 
 def ball_capacity(radius: float, dimension: float, kappa: float = 0.0) -> float:
-    """Give the capacity of balls of radius R, in units of their centres' norm, and dimension D.
+    """Return the capacity of balls of radius R, in units of their centres' norm, and dimension D.
 
     1 / capacity = int_-inf^a Dt (a - t)^2 / (1 + R^2) = ((1 + a^2) Phi(a) + a phi(a)) / (1 + R^2),
     a = R sqrt(D) + kappa, with the Gaussian's distribution Phi and density phi (geometry of memorization, A.1.2). That
@@ -101,7 +101,7 @@ def empirical_capacity(
 
 
 def separable(signed: Array) -> bool:
-    """Tell whether some w has w . x > 0 for every row x, by the alternative: some mean of the rows is zero.
+    """Check whether some w has w . x > 0 for every row x, by the alternative: some mean of the rows is zero.
 
     The point of the cone of rays (x, 1) nearest to (0, 1) differs from it if and only if the rows are separable, and
     the difference holds w.

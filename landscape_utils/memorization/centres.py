@@ -73,7 +73,7 @@ def centre_structure(centres: Tensor, rank: int | None = None) -> CentreStructur
 
 
 def _coordinates(centred: Tensor) -> tuple[Array, Tensor]:
-    """Give the centres along their principal axes, and these.
+    """Return the centres along their principal axes, and these.
 
     Signs are fixed and the last digits cut off: where many structures are about as good, rounding would otherwise
     decide between them, and the same centres, turned, moved or scaled, would end at another rank.
@@ -94,11 +94,11 @@ def mean_cosine(points: Array) -> float:
 
 
 def _by_rank(points: Array, most: int, patience: int) -> tuple[list[Array], Array]:
-    """Give V for ranks 0, 1, ... and the mean |cos| they leave, infinite where a centre vanishes."""
+    """Return V for ranks 0, 1, ... and the mean |cos| they leave, infinite where a centre vanishes."""
     structures, left = [np.zeros((points.shape[1], 0))], [mean_cosine(points)]
     while len(left) <= most and len(left) - 1 - int(np.argmin(left)) < patience:
-        found = [_least_correlated(points, start) for start in _starts(points, structures[-1])]
-        structures.append(min(found, key=lambda basis: _cost_without(points, basis)))
+        solutions = [_least_correlated(points, start) for start in _starts(points, structures[-1])]
+        structures.append(min(solutions, key=lambda basis: _cost_without(points, basis)))
         rest = _without(points, structures[-1])
         kept = np.linalg.norm(rest, axis=1) / np.linalg.norm(points, axis=1)
         left.append(mean_cosine(rest) if kept.min() > KEPT else np.inf)
@@ -116,18 +116,18 @@ def _starts(points: Array, previous: Array) -> list[Array]:
 def _least_correlated(points: Array, start: Array) -> Array:
     """Descend from a start of the wanted rank; the cost depends on the columns' span alone, so that nothing binds."""
     products = points @ points.T
-    found = minimize(
+    solution = minimize(
         lambda flat: _cost(points, products, flat.reshape(start.shape)),
         np.linalg.qr(start)[0].ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"ftol": COST_TOLERANCE, "maxiter": ITERATIONS},
     )
-    return np.linalg.qr(found.x.reshape(start.shape))[0]
+    return np.linalg.qr(solution.x.reshape(start.shape))[0]
 
 
 def _cost(points: Array, products: Array, columns: Array) -> tuple[float, Array]:
-    """Give half the sum of squared cosines once the span of the columns is removed, and its gradient.
+    """Return half the sum of squared cosines once the span of the columns is removed, and its gradient.
 
     Written in products of centres, which is half the work: y_m . y_n = c_m . c_n - (V^T c_m) . (V^T c_n).
     """

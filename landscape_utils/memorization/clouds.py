@@ -31,7 +31,7 @@ class Reduced(NamedTuple):
 
 
 def checked_clouds(manifolds: Clouds, dtype: torch.dtype = torch.float64) -> tuple[list[str], list[Tensor], float]:
-    """Give names, clouds as tensors of shape (points, features) in the working type, and the rounding of their values.
+    """Return names, clouds as tensors (points, features) in the working type, and the rounding of their values.
 
     Raises:
         ValueError: fewer than two clouds, two of one name, shapes that do not fit, complex values or ones that are not

@@ -99,14 +99,14 @@ def train_width(
     # A fresh network stands for the width, and for how torch initialises.
     tensors = [task.train, task.targets, task.test, task.test_targets]
     named = store.fingerprint(fresh(0, width, task.shape), tensors, {k: f"{v}" for k, v in settings.items()})
-    which = store.shelf("widths", named)
-    with store.locked(which):
-        kept = {seed: found for seed in seeds if (found := which.get_tensors(f"seed-{seed}")) is not None}
+    shelf = store.shelf("widths", named)
+    with store.locked(shelf):
+        kept = {seed: known for seed in seeds if (known := shelf.get_tensors(f"seed-{seed}")) is not None}
         missing = [seed for seed in seeds if seed not in kept]
         if missing:
             kept |= _fit(task, width, missing, epsilon, steps, lr, progress)
             for seed in missing:
-                which.put_tensors(f"seed-{seed}", kept[seed])
+                shelf.put_tensors(f"seed-{seed}", kept[seed])
     weights = {moment: torch.stack([kept[seed][moment] for seed in seeds]) for moment in MOMENTS}
     course = xr.Dataset(
         {name: (("seed", "step"), np.stack([kept[seed][name].numpy() for seed in seeds])) for name in MEASURED},
@@ -142,7 +142,7 @@ class Task(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Give (d, C)."""
+        """Return (d, C)."""
         return self.train.shape[1], self.classes
 
 
@@ -259,7 +259,7 @@ def views(flat: Tensor, width: int, shape: tuple[int, int]) -> Parameters:
 
 
 def forward(p: Parameters, columns: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Give logits, shape (seeds, C, N), of inputs (d, N); hidden activations (seeds, width, N) are left in `out`."""
+    """Return logits, shape (seeds, C, N), of inputs (d, N); hidden activations (seeds, width, N) are left in `out`."""
     hidden = torch.baddbmm(p.shift, p.hidden, columns.expand(len(p.hidden), -1, -1), out=out).relu_()
     return torch.baddbmm(p.bias, p.last, hidden)
 
@@ -285,5 +285,5 @@ def backward(
 
 
 def hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Give each network's accuracy, shape (seeds,)."""
+    """Return each network's accuracy, shape (seeds,)."""
     return (logits.argmax(1) == targets).to(logits.dtype).mean(1)

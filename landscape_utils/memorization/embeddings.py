@@ -81,7 +81,7 @@ def _embedded(
             own[SUBSETS.index(name)] = torch.where(target < shown, target, -1)
         names.append(own)
     images = torch.cat(inputs)
-    found = {e: activations(run.model(e), images, list(layers)) for e in epochs}
+    by_epoch = {e: activations(run.model(e), images, list(layers)) for e in epochs}
     bar = tqdm(total=len(epochs) * len(layers), desc="planes", unit="plane", **BAR)
 
     def embed(features: torch.Tensor) -> NDArray[np.float32]:
@@ -90,7 +90,7 @@ def _embedded(
         return embedded
 
     with bar:
-        position = np.array([[embed(found[e][layer]) for layer in layers] for e in epochs])
+        position = np.array([[embed(by_epoch[e][layer]) for layer in layers] for e in epochs])
     return xr.Dataset(
         {
             "position": (("epoch", "layer", "example", "axis"), position),

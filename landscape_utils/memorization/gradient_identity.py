@@ -23,14 +23,14 @@ def deviations(network: WeightGradients, subsets: Subsets) -> dict[str, float]:
         Relative differences, the largest over subsets and layers: `sum` of the two parts from the gradient of the
         mean cross entropy, and the last layer's parts from their `closed_form`, NaN where it has none.
     """
-    found, sizes = split(network, subsets), list(network.weights.values())
+    parts, sizes = split(network, subsets), list(network.weights.values())
     sums, last = [], []
     for i, subset in enumerate(subsets.values()):
-        total = found.parts()["total"][i].split(sizes)
+        total = parts.parts()["total"][i].split(sizes)
         sums += [_difference(*pair) for pair in zip(total, loss_gradient(network, subset), strict=True)]
         known = closed_form(network, subset)
         if known is not None:
-            mine = [part[i].split(sizes)[-1] for part in (found.dependent, found.independent)]
+            mine = [part[i].split(sizes)[-1] for part in (parts.dependent, parts.independent)]
             last += [_difference(*pair) for pair in zip(mine, known, strict=True)]
     return {"sum": max(sums), "closed_form": max(last, default=float("nan"))}
 
@@ -58,7 +58,7 @@ def loss_gradient(network: WeightGradients, subset: Tensor) -> list[Tensor]:
 
 @torch.inference_mode()
 def closed_form(network: WeightGradients, subset: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Give both parts for the last layer without differentiating, from its inputs phi and the outputs' softmax P.
+    """Return both parts for the last layer without differentiating, from its inputs phi and the outputs' softmax P.
 
     g_dep[a, b] = -<[y = a] phi_b>_S + <phi_b>_D / C,   g_ind[a, b] = <P(a|x) phi_b>_S - <phi_b>_D / C
 

@@ -73,7 +73,7 @@ class Split:
     independent: Tensor
 
     def parts(self) -> dict[str, Tensor]:
-        """Give the gradient and its two parts, by name."""
+        """Return the gradient and its two parts, by name."""
         total = self.dependent + self.independent
         return {"total": total, "dependent": self.dependent, "independent": self.independent}
 
@@ -105,16 +105,16 @@ def gradient_split(
             examples of a batch even in evaluation mode, or unusable data.
     """
     network = WeightGradients(model, data, names, bn=bn)
-    found = split(network, subsets)
-    norms = {name: _norms(vectors, list(found.weights.values())) for name, vectors in found.parts().items()}
-    about = {"long_name": "l2 norm of the gradient", "units": "nats per unit of weight"}
+    parts = split(network, subsets)
+    norms = {name: _norms(vectors, list(parts.weights.values())) for name, vectors in parts.parts().items()}
+    attributes = {"long_name": "l2 norm of the gradient", "units": "nats per unit of weight"}
     return xr.Dataset(
-        {name: (("layer", "subset"), values, about) for name, values in norms.items()},
+        {name: (("layer", "subset"), values, attributes) for name, values in norms.items()},
         coords={
-            "layer": list(found.weights),
-            "subset": list(found.examples),
-            "weights": ("layer", list(found.weights.values())),
-            "examples": ("subset", list(found.examples.values())),
+            "layer": list(parts.weights),
+            "subset": list(parts.examples),
+            "weights": ("layer", list(parts.weights.values())),
+            "examples": ("subset", list(parts.examples.values())),
         },
         attrs={"bn": bn, "model": type(model).__name__},
     )
@@ -222,9 +222,9 @@ class WeightGradients:
         for part in rows.to(self.inputs.device).split(BATCH.get(self.inputs.device.type, CPU_BATCH)):
             with differentiating():
                 logits = self.tree(self.inputs[part])
-                found_by_term = [gradients(term(logits, self.targets[part]), self._leaves, keep=True) for term in terms]
-            for total, found in zip(totals, found_by_term, strict=True):
-                total += torch.cat([g.reshape(-1) for g in found]).to(total)
+                by_term = [gradients(term(logits, self.targets[part]), self._leaves, keep=True) for term in terms]
+            for total, own in zip(totals, by_term, strict=True):
+                total += torch.cat([g.reshape(-1) for g in own]).to(total)
         return totals.cpu()
 
 

@@ -118,8 +118,8 @@ def mftma(
 
     with one_thread():
         structure = centre_structure(centres, rank)
-    about = centres - middle
-    norms = torch.linalg.vector_norm(about - (about @ structure.basis) @ structure.basis.T, dim=1)
+    offsets = centres - middle
+    norms = torch.linalg.vector_norm(offsets - (offsets @ structure.basis) @ structure.basis.T, dim=1)
     reduced = [
         reduce_cloud(cloud - centre, structure.basis, norm, invariant=given is None)
         for cloud, centre, norm in zip(clouds, centres, norms, strict=True)
@@ -148,7 +148,7 @@ def _drawn_vectors(reduced: Sequence[Reduced], n_t: int, seed: int) -> list[Tens
 
 
 def _checked_vectors(given: Sequence[ArrayLike | Tensor], names: list[str], clouds: list[Tensor]) -> list[Tensor]:
-    """Give t_vectors in the shape (n_t, d + 1)."""
+    """Return t_vectors in the shape (n_t, d + 1)."""
     if len(given) != len(clouds):
         raise ValueError(f"t_vectors holds {len(given)} arrays; there are {len(clouds)} manifolds")
     vectors = [torch.as_tensor(array) for array in given]
@@ -198,8 +198,8 @@ def _statistics(batch: Batch, kappa: float, convention: Convention) -> Statistic
     if convention == "theory":
         radius, dimension = squares.mean(-1).sqrt(), cosines.square().mean(-1)
     else:
-        about = points - points.mean(1, keepdim=True)
-        radius = about.square().sum(-1).mean(-1).sqrt()
+        offsets = points - points.mean(1, keepdim=True)
+        radius = offsets.square().sum(-1).mean(-1).sqrt()
         dimension = batch.dims * (cosines / torch.linalg.vector_norm(t, dim=-1)).mean(-1).square()
     return Statistics(loads.mean(-1), error, radius, dimension, anchors.violation)
 

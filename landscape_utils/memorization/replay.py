@@ -35,7 +35,7 @@ class Replay:
 
     @torch.no_grad()
     def after(self, changed: Collection[str]) -> Tensor:
-        """Give the logits after a change of some modules: run on from the first of them that is called.
+        """Return the logits after a change of some modules: run on from the first of them that is called.
 
         Args:
             changed: names of the modules; where one of them is not among those remembered, everything runs.
@@ -51,7 +51,7 @@ class Replay:
         return logits
 
     def agrees(self, changed: Collection[str]) -> bool:
-        """Tell whether, with the weights as they are now, `after` gives exactly what a whole pass gives.
+        """Check whether, with the weights as they are now, `after` gives exactly what a whole pass gives.
 
         It does not where a tensor of a changed module is used earlier too (tied weights), nor where a module after
         the change works in place on what is remembered; nothing remembered can then be used any more.
@@ -82,7 +82,7 @@ class Replay:
 
 @contextmanager
 def _answering(outputs: dict[nn.Module, list[Tensor | None]]) -> Iterator[None]:
-    """Let modules give these outputs at their first calls, and compute where there is None or nothing left."""
+    """Make modules return these outputs at their first calls, and compute where there is None or nothing left."""
     kept = {module: vars(module).get("forward") for module in outputs}
     for module, given in outputs.items():
         module.forward = _answer(module, given)

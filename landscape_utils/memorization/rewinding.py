@@ -95,12 +95,12 @@ def last_layers(model: nn.Module, inputs: Tensor) -> dict[str, list[Layer] | Non
 
 def titles(model: nn.Module, inputs: Tensor) -> dict[str, str]:
     """Name the main layers for a reader, by their module's name: `conv 1`, `conv 2`, `linear 1`."""
-    modules, counts, found = dict(model.named_modules()), {"conv": 0, "linear": 0}, {}
+    modules, counts, named = dict(model.named_modules()), {"conv": 0, "linear": 0}, {}
     for layer in main_layers(model, inputs):
         kind = "conv" if isinstance(modules[layer.name], _ConvNd) else "linear"
         counts[kind] += 1
-        found[layer.name] = f"{kind} {counts[kind]}"
-    return found
+        named[layer.name] = f"{kind} {counts[kind]}"
+    return named
 
 
 def rewound_accuracies(
@@ -175,14 +175,14 @@ def rewound_predictions(
     inputs = suited(inputs, model)
     parts = single_layers(model, inputs[:2]) if parts is None else parts
     rewinder = _Rewinder(model, inputs, checkpoints, parts, bn, images)
-    found = store.remembered(
+    dataset = store.remembered(
         "rewound",
         rewinder.fingerprint(),
         "predicted",
         lambda: rewinder.predictions(progress=progress).to_dataset(name="predicted"),
         logits=rewinder.logits(inputs[:PROBED]),
     )
-    return found["predicted"]
+    return dataset["predicted"]
 
 
 # --- the network that is rewound ---------------------------------------------------------------------------------
@@ -214,12 +214,12 @@ class _Rewinder:
         states = [state[key] for _, state in sorted(self._checkpoints.items()) for key in sorted(state)]
         images = [] if self._images is None else [self._images]
         entries = {name: _entries(self._state, part) for name, part in self._parts.items()}
-        about = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": store.FORMAT}
-        return store.fingerprint(self._model, [self._inputs, *images, *states], {"rewound": json.dumps(about)})
+        identity = {"entries": entries, "epochs": sorted(self._checkpoints), "bn": self._bn, "format": store.FORMAT}
+        return store.fingerprint(self._model, [self._inputs, *images, *states], {"rewound": json.dumps(identity)})
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
-        """Give the network's logits."""
+        """Return the network's logits."""
         logits: Tensor = self._network(inputs)
         return logits
 
@@ -228,19 +228,19 @@ class _Rewinder:
         epochs, inputs = sorted(self._checkpoints), self._inputs
         changes = [self._change(part, self._checkpoints[e]) for part in self._parts.values() for e in epochs]
         short = self._shortened(changes, inputs[:2])
-        found = np.empty((len(self._parts), len(epochs), len(inputs)), dtype=np.int32)
+        predicted = np.empty((len(self._parts), len(epochs), len(inputs)), dtype=np.int32)
         batches = [slice(at, at + BATCH) for at in range(0, len(inputs), BATCH)]
         for batch in tqdm(batches, desc="rewinding", unit="batch", disable=not progress, **BAR):
             replay = Replay(self._network, inputs[batch])
             for i, change in enumerate(changes):
                 with self._with(change):
                     logits = replay.after(_modules(change)) if short[i] else self.logits(inputs[batch])
-                found[*divmod(i, len(epochs)), batch] = predictions(logits).cpu()
+                predicted[*divmod(i, len(epochs)), batch] = predictions(logits).cpu()
         coordinates = {"rewound": list(self._parts), "epoch": epochs}
-        return xr.DataArray(found, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
+        return xr.DataArray(predicted, coordinates, ("rewound", "epoch", "example"), attrs={"bn": self._bn})
 
     def _change(self, part: Sequence[Layer] | None, earlier: StateDict) -> StateDict:
-        """Give the entries that rewinding a part changes."""
+        """Return the entries that rewinding a part changes."""
         change = {key: earlier[key] for key in _entries(self._state, part, self._bn)}
         if self._images is None or not self._norms:
             return change
@@ -250,18 +250,18 @@ class _Rewinder:
             return {**change, **{key: value.clone() for key, value in statistics.items()}}
 
     def _shortened(self, changes: Sequence[StateDict], some: Tensor) -> list[bool]:
-        """Tell for each change whether what comes before it need not be computed again, tried on some images."""
-        found, replay = [], Replay(self._network, some)
+        """Check for each change whether what comes before it need not be computed again, tried on some images."""
+        kept, replay = [], Replay(self._network, some)
         for change in changes:
             with self._with(change):
-                found.append(replay.agrees(_modules(change)))
-            if not found[-1]:
+                kept.append(replay.agrees(_modules(change)))
+            if not kept[-1]:
                 replay = Replay(self._network, some)
-        return found
+        return kept
 
     @contextmanager
     def _with(self, change: StateDict) -> Iterator[None]:
-        """Put entries in place, and the final ones back."""
+        """Install entries, and restore the final ones."""
         kept = {key: self._state[key].clone() for key in change}
         try:
             for key, value in change.items():

@@ -68,14 +68,14 @@ def chain(depth: int) -> Problem:
 
 
 def line(problem: Problem, points: int = 51) -> xr.DataArray:
-    """Give the loss from start to end, as a share of the start's, over `alpha`."""
+    """Return the loss from start to end, as a share of the start's, over `alpha`."""
     alphas = np.linspace(0, 1, points)
     values = [problem.loss((1 - a) * problem.start + a * problem.end) for a in alphas]
     return xr.DataArray(np.array(values) / values[0], dims="alpha", coords={"alpha": alphas}, name=problem.name)
 
 
 def descent(problem: Problem) -> xr.DataArray:
-    """Give the loss of gradient descent over `step`, as a share of the first, until it is 1/1000.
+    """Return the loss of gradient descent over `step`, as a share of the first, until it is 1/1000.
 
     Raises:
         RuntimeError: it is not there after a million steps.
@@ -91,7 +91,7 @@ def descent(problem: Problem) -> xr.DataArray:
 
 
 def table(curves: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> xr.Dataset:
-    """Put interpolations and descents side by side for saving; a descent that ended earlier is padded with NaN."""
+    """Stack interpolations and descents side by side for saving; a descent that ended earlier is padded with NaN."""
     lines, descents = zip(*curves.values(), strict=True)
     names = xr.Variable("problem", list(curves))
     padded = xr.concat([d.assign_coords(step=np.arange(d.size)) for d in descents], dim=names, join="outer")

@@ -178,7 +178,7 @@ def gradients(batch: Batch, seen: Forward) -> tuple[Tensor, Tensor]:
 
 
 def _targets(probability: Tensor) -> Tensor:
-    """Give the one-hot classes, shape (classes, examples)."""
+    """Return the one-hot classes, shape (classes, examples)."""
     _, classes, examples = probability.shape
     return torch.eye(classes, dtype=probability.dtype).repeat_interleave(examples // classes, 1)
 
@@ -265,22 +265,22 @@ def learned_times(probability: NDArrayF, time: NDArrayF) -> NDArrayF:
 
 
 def finished(results: xr.Dataset) -> xr.DataArray:
-    """Tell the seeds (seed,) that learned all their classes."""
+    """Return the seeds (seed,) that learned all their classes."""
     return results["learned"].notnull().all("class")
 
 
 def learned_last(results: xr.Dataset) -> xr.DataArray:
-    """Give the class (seed,) that was learned last; one that was never learned is later than all."""
+    """Return the class (seed,) that was learned last; one that was never learned is later than all."""
     return results["learned"].fillna(np.inf).argmax("class")
 
 
 def largest_bias(results: xr.Dataset) -> xr.DataArray:
-    """Give the class (seed,) with the largest bias at the end."""
+    """Return the class (seed,) with the largest bias at the end."""
     return results["bias"].isel(step=-1).argmax("class")
 
 
 def carried_by_bias(results: xr.Dataset) -> xr.DataArray:
-    """Tell the seeds (seed,) in which the class learned last has a smaller mean signal than bias at the end."""
+    """Return the seeds (seed,) in which the class learned last has a smaller mean signal than bias at the end."""
     end, last = results.isel(step=-1), learned_last(results)
     return end["signal"].isel({"class": last}) < end["bias"].isel({"class": last})
 

@@ -36,7 +36,7 @@ class Path:
     directions: Mapping[int, Tensor]
 
     def at(self, alpha: float) -> Tensor:
-        """Give the weights at a point, shape (P,)."""
+        """Return the weights at a point, shape (P,)."""
         moved = self.origin.clone()
         for exponent, direction in self.directions.items():
             if alpha:  # nothing of an end that is not finite, where the way begins
@@ -148,18 +148,18 @@ def _chosen(model: nn.Module, layers: Sequence[str] | None) -> set[str]:
 
 
 def _exponents(model: nn.Module, inputs: Tensor, scheme: Scheme, chosen: set[str]) -> list[int]:
-    """Give the power of alpha with which each parameter moves; 0 for one that stays."""
+    """Return the power of alpha with which each parameter moves; 0 for one that stays."""
     depths = layer_depths(model, inputs) if scheme == "homogeneous" else {}
-    found = []
+    exponents = []
     for name, _ in model.named_parameters():
         bias = name.rpartition(".")[2] == "bias"
         moves = name in chosen and {"weights": not bias, "biases": bias}.get(scheme, True)
-        found.append((depths.get(name, 1) if bias else 1) if moves else 0)
-    return found
+        exponents.append((depths.get(name, 1) if bias else 1) if moves else 0)
+    return exponents
 
 
-def _mask(model: nn.Module, which: Sequence[bool]) -> Tensor:
+def _mask(model: nn.Module, chosen: Sequence[bool]) -> Tensor:
     parts = [
-        torch.full_like(p, w, dtype=torch.bool).reshape(-1) for p, w in zip(model.parameters(), which, strict=True)
+        torch.full_like(p, w, dtype=torch.bool).reshape(-1) for p, w in zip(model.parameters(), chosen, strict=True)
     ]
     return torch.cat(parts)

@@ -72,12 +72,12 @@ def interpolate(
     options: evaluate.Options = {"bn": "update" if normed else "keep", **how, "origin": way.origin}
     exponents, directions = list(way.directions), list(way.directions.values())
     curve = evaluate.along(way.model, data, directions, exponents, alphas, **options)
-    about = {"scheme": scheme, "layers": ", ".join(layers or ["all"]), "rest": rest}
-    return curve.assign_attrs(about, unit="alpha = 1 is the end", bn=options["bn"] if normed else "none")
+    attributes = {"scheme": scheme, "layers": ", ".join(layers or ["all"]), "rest": rest}
+    return curve.assign_attrs(attributes, unit="alpha = 1 is the end", bn=options["bn"] if normed else "none")
 
 
 def chance(curve: xr.Dataset) -> dict[str, float]:
-    """Give what a uniform guess has on the curve's data: log C, and the mistake rate 1 - 1/C."""
+    """Return what a uniform guess has on the curve's data: log C, and the mistake rate 1 - 1/C."""
     size = curve.sizes["class"]
     return {"loss": float(np.log(size)), "mistake_rate": 1 - 1 / size}
 
@@ -136,7 +136,7 @@ def bulge(curve: xr.Dataset, variable: str = "loss") -> float:
 
 
 def _above(x: NDArrayF, y: NDArrayF, a: int, b: int, c: int) -> bool:
-    """Tell whether point b lies on or above the chord from a to c."""
+    """Check whether point b lies on or above the chord from a to c."""
     return bool((y[b] - y[a]) * (x[c] - x[a]) >= (y[c] - y[a]) * (x[b] - x[a]))
 
 
@@ -211,8 +211,8 @@ def class_flips(logits: Tensor, bias: Tensor, targets: Tensor, depth: int) -> xr
     alphas = torch.where(margins > 0, (gaps / margins.clamp(min=1e-300)) ** (1 / (depth - 1)), torch.nan)
     alphas = alphas.masked_fill(alphas > 1, torch.nan)
     alphas[top] = 0.0
-    found = {"bias_gap": gaps, "signal_margin": margins, "alpha": alphas}
-    return xr.Dataset({name: ("class", values.numpy()) for name, values in found.items()})
+    variables = {"bias_gap": gaps, "signal_margin": margins, "alpha": alphas}
+    return xr.Dataset({name: ("class", values.numpy()) for name, values in variables.items()})
 
 
 def _check(logits: Tensor, bias: Tensor, targets: Tensor, depth: int) -> None:

@@ -74,9 +74,9 @@ def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
 
 
 def _with(given: Mapping[str, Any], cell: nbformat.NotebookNode) -> str:
-    """Give a cell's code; after the parameters, those that were given."""
-    told = given if "parameters" in cell.metadata.tags else {}
-    return "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in told.items())])
+    """Return a cell's code; after the parameters, those that were given."""
+    values = given if "parameters" in cell.metadata.tags else {}
+    return "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in values.items())])
 
 
 def serve(folder: Path, *, ip: str, port: int) -> None:

@@ -142,13 +142,13 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
     print(f"{finished} of {len(cells)} runs are finished, each in its folder below {folder}")
     if not finished:
         return
-    found = sweep_results.collect(cells)
-    write_atomically(folder / "sweep.nc", found.to_netcdf(engine="h5netcdf"))
+    collected = sweep_results.collect(cells)
+    write_atomically(folder / "sweep.nc", collected.to_netcdf(engine="h5netcdf"))
     print(f"  numbers   {folder / 'sweep.nc'} (xarray.open_datatree)")
-    if found.attrs["left_out"]:
-        print(f"  left out  {found.attrs['left_out']}")
-    if np.isfinite(found["effect"]).any():
-        write_atomically(folder / "sweep.png", plots.to_png(sweep_plots.summary(found.to_dataset())))
+    if collected.attrs["left_out"]:
+        print(f"  left out  {collected.attrs['left_out']}")
+    if np.isfinite(collected["effect"]).any():
+        write_atomically(folder / "sweep.png", plots.to_png(sweep_plots.summary(collected.to_dataset())))
         print(f"  picture   {folder / 'sweep.png'}")
 
 
@@ -220,20 +220,20 @@ def data(
 def cache_list() -> None:
     """List the trained runs."""
     for shelf in store.shelves("runs"):
-        about = shelf.get_json("run")
-        if about is None:
+        provenance = shelf.get_json("run")
+        if provenance is None:
             print(f"{shelf.folder.name}  {_bytes(store.size(shelf)):>9s}  unfinished")
             continue
-        what = about["identity"]
+        what = provenance["identity"]
         print(
-            f"{shelf.folder.name}  {_bytes(store.size(shelf)):>9s}  {what['model']} on {about['dataset']}, "
-            f"{about['last']} epochs, seed {what['seed']}, {about['seconds']:.0f} s on {about['device']}"
+            f"{shelf.folder.name}  {_bytes(store.size(shelf)):>9s}  {what['model']} on {provenance['dataset']}, "
+            f"{provenance['last']} epochs, seed {what['seed']}, {provenance['seconds']:.0f} s on {provenance['device']}"
         )
 
 
 @cache.command("size")
 def cache_size() -> None:
-    """Say how much disk the cache takes."""
+    """Print how much disk the cache takes."""
     if not store.kinds():
         print(f"nothing is kept in {home()}")
     for kind in store.kinds():

@@ -40,12 +40,12 @@ class Section:
 
     Attributes:
         judgements: in the notebook's order.
-        about: what they rest on: notebook, profile, data, seeds, machine, versions.
+        provenance: what they rest on: notebook, profile, data, seeds, machine, versions.
         pictures: files, by claim, where there is one.
     """
 
     judgements: Sequence[Judgement]
-    about: Mapping[str, Any]
+    provenance: Mapping[str, Any]
     pictures: Mapping[str, Path]
 
 
@@ -65,9 +65,9 @@ def gather(out: Path, figures: Path) -> list[Section]:
         raise FileNotFoundError(f"{out} holds no claims; run a notebook first, e.g. landscape run 01_cctm --out {out}")
     sections = []
     for file in files:
-        judgements, about = claims.load(file)
-        found = {j.id: _picture(figures, about["notebook"], j.id) for j in judgements}
-        sections.append(Section(judgements, about, {i: path for i, path in found.items() if path is not None}))
+        judgements, provenance = claims.load(file)
+        pictures = {j.id: _picture(figures, provenance["notebook"], j.id) for j in judgements}
+        sections.append(Section(judgements, provenance, {i: path for i, path in pictures.items() if path is not None}))
     return sections
 
 
@@ -87,17 +87,17 @@ def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
 
 
 def count(sections: Sequence[Section]) -> str:
-    """Say how many claims have which verdict."""
+    """Write how many claims have which verdict."""
     verdicts = Counter(j.verdict for section in sections for j in section.judgements)
     each = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict))
     return f"{verdicts.total()} claims: {each}"
 
 
-def rests_on(about: Mapping[str, Any]) -> str:
-    """Say what a notebook's claims rest on, in a line."""
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    seeds = ", ".join(map(str, about["seeds"]))
-    return f"profile {about['profile']}; {about['data']}; seeds {seeds}; {about['machine']}; {versions}"
+def rests_on(provenance: Mapping[str, Any]) -> str:
+    """Write what a notebook's claims rest on, in a line."""
+    versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items())
+    seeds = ", ".join(map(str, provenance["seeds"]))
+    return f"profile {provenance['profile']}; {provenance['data']}; seeds {seeds}; {provenance['machine']}; {versions}"
 
 
 def markdown(sections: Sequence[Section], unfinished: Sequence[str] = (), *, beside: Path) -> str:
@@ -111,7 +111,7 @@ def markdown(sections: Sequence[Section], unfinished: Sequence[str] = (), *, bes
     parts = ["# What was found", count(sections) + "."]
     parts += [f"**Missing:** {sentence}." for sentence in unfinished]
     for section in sections:
-        parts += [f"## {section.about['notebook']}", rests_on(section.about).capitalize() + "."]
+        parts += [f"## {section.provenance['notebook']}", rests_on(section.provenance).capitalize() + "."]
         parts.append(claims.markdown_table(section.judgements))
         for picture, ids in _by_picture(section).items():
             parts.append(f"![{', '.join(ids)}]({Path(os.path.relpath(picture, beside)).as_posix()})")
@@ -124,8 +124,8 @@ def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
     body += [f"<p><b>Missing:</b> {escape(sentence)}.</p>" for sentence in unfinished]
     body.append(_overview(sections))
     for section in sections:
-        name = section.about["notebook"]
-        body.append(f'<h2 id="{name}">{name}</h2><p class="about">{escape(rests_on(section.about))}</p>')
+        name = section.provenance["notebook"]
+        body.append(f'<h2 id="{name}">{name}</h2><p class="about">{escape(rests_on(section.provenance))}</p>')
         shown = _by_picture(section)
         for judgement in section.judgements:
             body.append(_article(judgement))
@@ -140,14 +140,14 @@ def summary(sections: Sequence[Section]) -> str:
     """Write what a README shows: the counts, and each notebook's claims behind a line that unfolds."""
     parts = [count(sections) + "."]
     for section in sections:
-        name = section.about["notebook"]
+        name = section.provenance["notebook"]
         rows = ["| claim | this run | verdict |", "|---|---|---|"]
         for j in section.judgements:
             verdict = j.verdict if j.clear else f"{j.verdict}, close"
             cells = (f"{j.id} {CLAIMS[j.id].statement}", j.measured if j.measured != "-" else j.reason, verdict)
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        told = f"<b>{name}</b>, {count([section])}"
-        parts += [f"<details><summary>{told}</summary>", "\n".join(rows), "</details>"]
+        heading = f"<b>{name}</b>, {count([section])}"
+        parts += [f"<details><summary>{heading}</summary>", "\n".join(rows), "</details>"]
     return "\n\n".join(parts)
 
 
@@ -164,7 +164,7 @@ def overview(out: Path | None = None) -> str:
     lines = ["| notebook | profile | " + " | ".join(verdicts) + " |", "|---" * (2 + len(verdicts)) + "|"]
     for section in gather(folder, folder):
         counts = Counter(j.verdict for j in section.judgements)
-        cells = [section.about["notebook"], section.about["profile"], *(str(counts[v]) for v in verdicts)]
+        cells = [section.provenance["notebook"], section.provenance["profile"], *(str(counts[v]) for v in verdicts)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -180,7 +180,7 @@ def _by_picture(section: Section) -> dict[Path, list[str]]:
 def _overview(sections: Sequence[Section]) -> str:
     rows = []
     for section in sections:
-        name, counts = escape(section.about["notebook"]), Counter(j.verdict for j in section.judgements)
+        name, counts = escape(section.provenance["notebook"]), Counter(j.verdict for j in section.judgements)
         cells = "".join(f"<td>{counts[verdict]}</td>" for verdict in get_args(Verdict))
         rows.append(f'<tr><td><a href="#{name}">{name}</a></td>{cells}</tr>')
     names = "".join(f"<th>{verdict}</th>" for verdict in get_args(Verdict))

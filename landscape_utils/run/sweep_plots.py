@@ -16,7 +16,7 @@ from landscape_utils.suite.claims import student
 COLUMNS = 3
 
 
-def summary(found: xr.Dataset) -> Figure:
+def summary(results: xr.Dataset) -> Figure:
     """Draw every claim's effect over the swept parameters, with 95 % intervals over the seeds.
 
     The first swept parameter that is no seed is the horizontal axis, the others are lines. Where only seeds were
@@ -24,26 +24,26 @@ def summary(found: xr.Dataset) -> Figure:
     the claim, of those that decide it.
 
     Args:
-        found: the root of `sweep_results.collect`.
+        results: the root of `sweep_results.collect`.
 
     Raises:
         ValueError: the notebook judges no claims, or none that has an effect size.
     """
-    shown = [claim for claim in found.claim.values if np.isfinite(found.effect.sel(claim=claim)).any()]
+    shown = [claim for claim in results.claim.values if np.isfinite(results.effect.sel(claim=claim)).any()]
     if not shown:
         raise ValueError("no claim here has an effect size; the numbers are in the Dataset")
     rows = math.ceil(len(shown) / COLUMNS)
     width = min(len(shown), COLUMNS)
     figure, axes = plt.subplots(rows, width, figsize=(4.2 * width, 3.2 * rows), layout="constrained", squeeze=False)
     for claim, ax in zip(shown, axes.flat, strict=False):
-        one = found.sel(claim=claim)
+        one = results.sel(claim=claim)
         _panel(one.effect, ax)
-        told = [str(verdict) for verdict in one.verdict.values.flat if str(verdict)]
-        decided = [verdict for verdict in told if verdict in ("reproduced", "not reproduced")]
+        verdicts = [str(verdict) for verdict in one.verdict.values.flat if str(verdict)]
+        decided = [verdict for verdict in verdicts if verdict in ("reproduced", "not reproduced")]
         ax.set_title(f"{claim}: reproduced in {decided.count('reproduced')} of {len(decided)} runs", fontsize="medium")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
-    figure.suptitle(f"{found.attrs.get('notebook', '')}: {found.attrs['finished']} of {found.attrs['runs']} runs")
+    figure.suptitle(f"{results.attrs.get('notebook', '')}: {results.attrs['finished']} of {results.attrs['runs']} runs")
     return figure
 
 

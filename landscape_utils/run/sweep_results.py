@@ -67,13 +67,15 @@ def _verdicts(finished: Sequence[Cell], axes: Mapping[str, list[Any]]) -> xr.Dat
             "seconds": (tuple(axes), seconds, {"units": "s"}),
         },
         coords={**axes, "claim": np.array(names, dtype=str)},
-        attrs={"runs": math.prod(shape), "finished": len(finished), **_about(finished[0], judged[finished[0]][1])},
+        attrs={"runs": math.prod(shape), "finished": len(finished), **_fixed(finished[0], judged[finished[0]][1])},
     )
 
 
-def _about(cell: Cell, about: Mapping[str, Any]) -> dict[str, str]:
+def _fixed(cell: Cell, provenance: Mapping[str, Any]) -> dict[str, str]:
     fixed = {name: value for name, value in cell.values.items() if name not in cell.point}
-    kept = {name: about[name] for name in ("notebook", "profile", "data", "machine", "versions") if name in about}
+    kept = {
+        name: provenance[name] for name in ("notebook", "profile", "data", "machine", "versions") if name in provenance
+    }
     return {**{name: str(value) for name, value in kept.items()}, "fixed": str(fixed)}
 
 

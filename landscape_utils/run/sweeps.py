@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def done(self) -> bool:
-        """Tell whether all its results are there."""
+        """Check whether all its results are there."""
         return (self.folder / DONE).exists()
 
 
@@ -94,7 +94,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _on_axis(value: Any) -> Any:
-    """Give a parameter's place on an axis: a list of one value stands for the value."""
+    """Return a parameter's place on an axis: a list of one value stands for the value."""
     if not isinstance(value, list):
         return value
     return value[0] if len(value) == 1 else "+".join(map(str, value))
@@ -165,8 +165,8 @@ def run(notebook: bytes, name: str, values: Mapping[str, Any]) -> tuple[dict[str
         path, out = Path(folder, name), Path(folder, "out")
         path.write_bytes(notebook)
         execute.execute(path, values, out=out, figures=out / "figures", progress=False)
-        found = {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
-    return found, time.monotonic() - begun
+        files = {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+    return files, time.monotonic() - begun
 
 
 @contextmanager

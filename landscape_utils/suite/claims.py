@@ -50,7 +50,7 @@ class Judgement:
     clear: bool = True
 
     def __str__(self) -> str:
-        """Say the verdict; only a clear one, so that notebooks can be compared between processors."""
+        """Write the verdict; only a clear one, so that notebooks can be compared between processors."""
         return f"{self.id}: {self.verdict}" if self.clear else f"{self.id}: close to its criterion"
 
 
@@ -91,13 +91,13 @@ def judge(
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Give Wilson's 95 % interval of a share."""
+    """Return Wilson's 95 % interval of a share."""
     interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def student(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Give Student's 95 % interval of a mean, without bounds for fewer than two values."""
+    """Return Student's 95 % interval of a mean, without bounds for fewer than two values."""
     if len(values) < 2:
         return -math.inf, math.inf
     reach = float(stdtrit(len(values) - 1, 0.975)) * np.std(values, ddof=1) / math.sqrt(len(values))
@@ -113,21 +113,21 @@ def mean_text(values: NDArray[np.float64], digits: str = ".2f") -> str:
 
 
 def rank_correlation(x: NDArray[Any], y: NDArray[Any]) -> float:
-    """Give Spearman's rank correlation; NaN where one side has no order."""
+    """Return Spearman's rank correlation; NaN where one side has no order."""
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return math.nan
     return float(stats.spearmanr(x, y).statistic)
 
 
-def save(judgements: Sequence[Judgement], path: Path, about: dict[str, Any]) -> None:
+def save(judgements: Sequence[Judgement], path: Path, provenance: dict[str, Any]) -> None:
     """Write judgements and what they rest on (profile, data, seeds, machine, versions) as JSON."""
     rows = [{**asdict(j), "effect": _number(j.effect), "interval": _interval(j.interval)} for j in judgements]
-    payload = {"about": about, "claims": rows}
+    payload = {"about": provenance, "claims": rows}
     write_atomically(path, json.dumps(payload, indent=1, allow_nan=False).encode())
 
 
 def _number(value: float) -> float | None:
-    """Give JSON's null for what is no number."""
+    """Return JSON's null for what is no number."""
     return value if math.isfinite(value) else None
 
 
@@ -139,7 +139,7 @@ def load(path: Path) -> tuple[list[Judgement], dict[str, Any]]:
     """Read what `save` wrote."""
     try:
         content = json.loads(path.read_text())
-        listed, about = content["claims"], content["about"]
+        listed, provenance = content["claims"], content["about"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no claims; run the notebook again to write them") from error
     rows = []
@@ -147,11 +147,11 @@ def load(path: Path) -> tuple[list[Judgement], dict[str, Any]]:
         row["effect"] = math.nan if row["effect"] is None else row["effect"]
         row["interval"] = tuple(row["interval"]) if row["interval"] else None
         rows.append(Judgement(**row))
-    return rows, dict(about)
+    return rows, dict(provenance)
 
 
 def markdown_table(judgements: Sequence[Judgement]) -> str:
-    """Set the paper against this run, one claim a row."""
+    """Write the paper beside this run, one claim a row."""
     lines = ["| claim | the paper | this run | criterion | verdict |", "|---|---|---|---|---|"]
     for j in judgements:
         claim = CLAIMS[j.id]

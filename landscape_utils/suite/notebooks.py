@@ -95,7 +95,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
         raise ValueError(f"{path}: the cell tagged `parameters` is no Python ({error}); write literals only") from error
     if not assigned:
         raise ValueError(f"{path} has no cell tagged `parameters` with literals; tag the cell that holds them")
-    return {found.name: found for found in (_parameter(path, cells[0], statement) for statement in assigned)}
+    return {p.name: p for p in (_parameter(path, cells[0], statement) for statement in assigned)}
 
 
 def _parameter(path: Path, source: str, statement: ast.Assign | ast.AnnAssign) -> Parameter:

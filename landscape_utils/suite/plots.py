@@ -24,7 +24,7 @@ _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationD
 
 
 def new_axes(*size: float) -> Axes:
-    """Give axes on a figure of their own: width and height in inches, or matplotlib's default."""
+    """Return axes on a figure of their own: width and height in inches, or matplotlib's default."""
     axes: Axes = plt.subplots(figsize=size or None, layout="constrained")[1]
     return axes
 

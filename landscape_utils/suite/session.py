@@ -151,11 +151,11 @@ class Session:
 
     def conclude(self, data: Dataset) -> None:
         """Write the verdicts and what they rest on beside the executed notebook, and show them as a table."""
-        claims.save(self.judged, out_folder() / f"{self.notebook}.claims.json", self.about(data))
+        claims.save(self.judged, out_folder() / f"{self.notebook}.claims.json", self.provenance(data))
         plots.display_markdown(claims.markdown_table(self.judged))
 
-    def about(self, data: Dataset) -> dict[str, Any]:
-        """Tell what a result rests on: profile, data, seeds, machine and versions."""
+    def provenance(self, data: Dataset) -> dict[str, Any]:
+        """Return what a result rests on: profile, data, seeds, machine and versions."""
         return {
             "notebook": self.notebook,
             "profile": self.profile,
@@ -188,7 +188,7 @@ def settle(notebook: str, names: Mapping[str, Any]) -> Session:
 
 
 def session(notebook: str, *, profile: str = "quick", **given: Any) -> Session:
-    """Put together what was given and, where that is None, what the profile says.
+    """Combine what was given and, where that is None, what the profile says.
 
     Args:
         notebook: its name.

@@ -80,7 +80,7 @@ class Panel(ipywidgets.VBox):
 
     @contextmanager
     def one_refresh(self) -> Iterator[None]:
-        """Set several controls, and draw once."""
+        """Move several controls, and draw once."""
         self._held = True
         try:
             yield

@@ -63,14 +63,14 @@ def glorot(model: nn.Module, scale: float) -> None:
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
-def _keep_biases(model: nn.Module, which: bool | str) -> None:
+def _keep_biases(model: nn.Module, kept: bool | str) -> None:
     """Remove additive learned terms (of convolutions, linear layers, and BatchNorm's beta): none, all, or all but
     the last layer's.
     """
-    if which not in (True, False, "last"):
-        raise ValueError(f"bias is {which!r}; it is True, False, or 'last' for a bias on the last layer alone")
+    if kept not in (True, False, "last"):
+        raise ValueError(f"bias is {kept!r}; it is True, False, or 'last' for a bias on the last layer alone")
     biased = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
-    for module in biased[:-1] if which == "last" else [] if which else biased:
+    for module in biased[:-1] if kept == "last" else [] if kept else biased:
         module.register_parameter("bias", None)
 
 
@@ -85,7 +85,7 @@ def _dense(sizes: Sequence[int]) -> nn.Sequential:
 
 
 def mlp(shape: Shape, classes: int, *, width: int = 128) -> nn.Module:
-    """Put one hidden layer between the pixels and the classes."""
+    """Build one hidden layer between the pixels and the classes."""
     return _dense([math.prod(shape), width, classes])
 
 
@@ -108,7 +108,7 @@ def feedforward(shape: Shape, classes: int) -> nn.Module:
 
 @cache
 def _block(skip: bool) -> Callable[..., nn.Module]:
-    """Give torchvision's BasicBlock, or the same without its skip connection."""
+    """Return torchvision's BasicBlock, or the same without its skip connection."""
     from torchvision.models.resnet import BasicBlock
 
     class PlainBlock(BasicBlock):
@@ -144,7 +144,7 @@ def _resnet(
     block: Callable[..., nn.Module],
     shortcut: Callable[[int, int], nn.Module],
 ) -> nn.Module:
-    """Put stages of `blocks` blocks on a stem; each stage but the first halves the resolution."""
+    """Build stages of `blocks` blocks on a stem; each stage but the first halves the resolution."""
     # The names are torchvision's, so that layers are called the same in every ResNet.
     model = nn.Sequential(OrderedDict(stem))
     for stage, (inputs, width) in enumerate(pairwise([widths[0], *widths]), start=1):
@@ -240,7 +240,7 @@ def alexnet(shape: Shape, classes: int) -> nn.Module:
 
 
 def googlenet(shape: Shape, classes: int) -> nn.Module:
-    """Give torchvision's GoogLeNet one 3x3 convolution for a stem, so that 32x32 ends at 8x8."""
+    """Build torchvision's GoogLeNet with one 3x3 convolution for a stem, so that 32x32 ends at 8x8."""
     from torchvision.models.googlenet import BasicConv2d, GoogLeNet
 
     model = GoogLeNet(num_classes=classes, aux_logits=False, init_weights=False)
@@ -251,7 +251,7 @@ def googlenet(shape: Shape, classes: int) -> nn.Module:
 
 
 def dla(shape: Shape, classes: int) -> nn.Module:
-    """Give timm's DLA a 3x3 stem and full resolution up to level 2, so that 32x32 ends at 4x4."""
+    """Build timm's DLA with a 3x3 stem and full resolution up to level 2, so that 32x32 ends at 4x4."""
     from timm.layers.classifier import create_classifier
     from timm.models.dla import DLA, DlaBasic
 

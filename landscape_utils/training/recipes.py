@@ -126,7 +126,7 @@ class RunSpec:
             raise ValueError(f"checkpoint {outside[0]} lies outside the epochs 0 to {settled.epochs}")
 
     def settled(self) -> Recipe:
-        """Give the recipe with this run's overrides in place."""
+        """Return the recipe with this run's overrides in place."""
         mine = {f.name: getattr(self, f.name, None) for f in fields(Recipe)}
         return replace(RECIPES[self.recipe], **{k: v for k, v in mine.items() if v is not None})
 
@@ -139,7 +139,7 @@ class RunSpec:
         )
 
     def identity(self) -> dict[str, Any]:
-        """Give all that decides the run's outcome beside the data's bytes, with every default written out.
+        """Return all that decides the run's outcome beside the data's bytes, with every default written out.
 
         Two specifications that spell the same training differently (a recipe's own number repeated as an
         override, say) are the same run.

@@ -42,7 +42,7 @@ class Run:
 
     @property
     def best_epoch(self) -> int:
-        """Give the epoch of highest test accuracy (the first of equals)."""
+        """Return the epoch of highest test accuracy (the first of equals)."""
         return int(self.about["best"])
 
     def weights(self, epoch: Epoch = "final") -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ class State:
             self.best, self.best_epoch = self.weights(), self.epoch
 
     def fitted(self) -> bool:
-        """Tell whether the recipe's training accuracy is reached."""
+        """Check whether the recipe's training accuracy is reached."""
         return (
             self.recipe.stop_at is not None
             and self.epoch > 0
@@ -54,15 +54,15 @@ class State:
         )
 
     def status(self) -> str:
-        """Say where training stands, for the progress bar."""
+        """Write where training stands, for the progress bar."""
         row = self.rows[-1]
         return (
             f"epoch {self.epoch}/{self.recipe.epochs}, loss {row['train_loss']:.3f}, "
             f"test accuracy {row['test_accuracy']:.1%}"
         )
 
-    def save(self, which: Shelf) -> None:
-        """Put weights, optimiser state, best weights and history on the shelf, in one file.
+    def save(self, shelf: Shelf) -> None:
+        """Write weights, optimiser state, best weights and history to the shelf, in one file.
 
         Random generators need no saving: every epoch starts from a seed of its own.
         """
@@ -72,11 +72,11 @@ class State:
             tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if v is not None}
         tensors |= {f"history/{k}": torch.stack([row[k] for row in self.rows]) for k in self.rows[0]}
         tensors["best_epoch"] = torch.tensor(self.best_epoch)
-        which.put_tensors("resume", tensors)
+        shelf.put_tensors("resume", tensors)
 
-    def restore(self, which: Shelf) -> bool:
+    def restore(self, shelf: Shelf) -> bool:
         """Go back to the last saved epoch; False when there is none."""
-        saved = which.get_tensors("resume")
+        saved = shelf.get_tensors("resume")
         if saved is None:
             return False
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "history": {}}

@@ -62,12 +62,12 @@ def train(
         ValueError, FileNotFoundError: as `load_dataset` and `build_model` do.
     """
     dataset = load_data(spec) if data is None else data
-    which = find(spec, dataset)
-    with store.locked(which):
-        about = _finished(which)
-        if about is None:
-            about = _fit(spec, dataset, which, torch.device(device or default_device()), progress)
-    return Run(spec, which, about)
+    shelf = find(spec, dataset)
+    with store.locked(shelf):
+        record = _finished(shelf)
+        if record is None:
+            record = _fit(spec, dataset, shelf, torch.device(device or default_device()), progress)
+    return Run(spec, shelf, record)
 
 
 def find(spec: RunSpec, dataset: Dataset) -> Shelf:
@@ -78,7 +78,7 @@ def find(spec: RunSpec, dataset: Dataset) -> Shelf:
 
 
 def is_trained(spec: RunSpec, dataset: Dataset) -> bool:
-    """Tell whether `train` would find the run finished and whole."""
+    """Check whether `train` would find the run finished and whole."""
     return _finished(find(spec, dataset)) is not None
 
 
@@ -89,32 +89,32 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _finished(which: Shelf) -> dict[str, Any] | None:
+def _finished(shelf: Shelf) -> dict[str, Any] | None:
     """Read the record of a finished run, if every file of it is sound."""
-    about = which.get_json("run")
-    if about is None:
+    record = shelf.get_json("run")
+    if record is None:
         return None
-    names = ["history", *(weights_name(e) for e in about["kept"])]
-    if all([which.has(name) for name in names]):  # a list: every damaged file is found and set aside at once
-        return about
-    which.drop("run")
+    names = ["history", *(weights_name(e) for e in record["kept"])]
+    if all([shelf.has(name) for name in names]):  # a list: every damaged file is found and set aside at once
+        return record
+    shelf.drop("run")
     return None
 
 
 # --- one training ------------------------------------------------------------------------------------------
 
 
-def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
+def _fit(spec: RunSpec, dataset: Dataset, shelf: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
     recipe, kept, started = spec.settled(), {0, *spec.kept_epochs()}, time.time()
     labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         state = State(spec, dataset, device)
         data = _resident(labels.dataset, state.model, device)
-        if not (state.restore(which) and all([which.has(weights_name(e)) for e in kept if e <= state.epoch])):
+        if not (state.restore(shelf) and all([shelf.has(weights_name(e)) for e in kept if e <= state.epoch])):
             state = State(spec, dataset, device)  # from the beginning, also when a kept epoch's weights are damaged
             state.note(history.measure_epoch(state.model, data, labels, math.nan, math.nan))
-            which.put_tensors(weights_name(0), state.weights())
-        steps, thrift = math.ceil(data.train.size / recipe.batch_size), store.Thrift(lambda: state.save(which))
+            shelf.put_tensors(weights_name(0), state.weights())
+        steps, thrift = math.ceil(data.train.size / recipe.batch_size), store.Thrift(lambda: state.save(shelf))
         with tqdm(
             total=recipe.epochs * steps,
             initial=state.epoch * steps,
@@ -128,9 +128,9 @@ def _fit(spec: RunSpec, dataset: Dataset, which: Shelf, device: torch.device, pr
                 loss, lr = _train_epoch(state, data, spec, bar)
                 state.note(history.measure_epoch(state.model, data, labels, loss, lr))
                 if state.epoch in kept:
-                    which.put_tensors(weights_name(state.epoch), state.weights())
+                    shelf.put_tensors(weights_name(state.epoch), state.weights())
                 thrift.offer()
-    return _finish(spec, dataset, state, which, device, time.time() - started)
+    return _finish(spec, dataset, state, shelf, device, time.time() - started)
 
 
 def _train_epoch(state: State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple[float, float]:
@@ -171,14 +171,14 @@ def _train_epoch(state: State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Give the learning rate of a step: constant, or lr/2 (1 + cos(pi step/steps))."""
+    """Return the learning rate of a step: constant, or lr/2 (1 + cos(pi step/steps))."""
     if recipe.schedule == "constant":
         return recipe.lr
     return recipe.lr / 2 * (1 + math.cos(math.pi * step / steps))
 
 
 def _resident(data: Dataset, model: nn.Module, device: torch.device) -> Dataset:
-    """Put the tensors on the device once, in the layout that the model wants."""
+    """Move the tensors to the device once, in the layout that the model wants."""
     layout = memory_format(model)
 
     def laid_out(part: Labelled) -> Labelled:
@@ -188,12 +188,12 @@ def _resident(data: Dataset, model: nn.Module, device: torch.device) -> Dataset:
 
 
 def _finish(
-    spec: RunSpec, data: Dataset, state: State, which: Shelf, device: torch.device, seconds: float
+    spec: RunSpec, data: Dataset, state: State, shelf: Shelf, device: torch.device, seconds: float
 ) -> dict[str, Any]:
     """Store the best and final weights and the history, and last of all the record that makes the run finished."""
-    which.put_tensors(weights_name(state.epoch), state.weights())
-    which.put_tensors(weights_name(state.best_epoch), state.best)
-    about = {
+    shelf.put_tensors(weights_name(state.epoch), state.weights())
+    shelf.put_tensors(weights_name(state.best_epoch), state.best)
+    record = {
         "dataset": spec.dataset,
         "sizes": data.sizes,
         "fingerprint": data.fingerprint,
@@ -217,7 +217,7 @@ def _finish(
         "device": device.type,
         "torch": str(torch.__version__),
     }
-    which.put_dataset("history", history.to_dataset(state.rows, data.classes, facts))
-    which.put_json("run", about)
-    which.drop("resume")
-    return about
+    shelf.put_dataset("history", history.to_dataset(state.rows, data.classes, facts))
+    shelf.put_json("run", record)
+    shelf.drop("resume")
+    return record

@@ -118,27 +118,27 @@ def _shortened(claim: str, what: str, pairs: Mapping[str, Contrast], *, at_most:
         f"in every network whose mean error plateau is above {LEAST}: {what} it is shorter, the interval of the "
         f"difference (paired by seed) above 0{share}"
     )
-    found, holds, ranges, idle, judged = [], [], [], [], []
+    parts, holds, ranges, idle, judged = [], [], [], [], []
     for name, (before, after) in pairs.items():
         a, b = _paired(before, after)
         if len(a) < 2 or a.mean() <= LEAST:
-            found.append(f"{name}: {mean_text(a)}, nothing to shorten" if len(a) > 1 else f"{name}: too few runs fit")
+            parts.append(f"{name}: {mean_text(a)}, nothing to shorten" if len(a) > 1 else f"{name}: too few runs fit")
             idle.append(len(a))
             continue
         judged.append(len(a))
         ranges.append((float((a - b).mean()), student(a - b)))
         holds.append(ranges[-1][1][0] > 0 and float(b.mean()) <= at_most * float(a.mean()))
-        found.append(f"{name}: {a.mean():.2f} to {b.mean():.2f}, difference {mean_text(a - b)}")
+        parts.append(f"{name}: {a.mean():.2f} to {b.mean():.2f}, difference {mean_text(a - b)}")
     every = [way for pair in pairs.values() for ways in pair for way in ways]
     if not holds:
         reason = f"no network with two fitting runs has an error plateau above {LEAST}"
-        told = "; ".join(found)
-        return judge(claim, criterion=criterion, measured=told, holds=None, reason=reason, seeds=max(idle))
+        text = "; ".join(parts)
+        return judge(claim, criterion=criterion, measured=text, holds=None, reason=reason, seeds=max(idle))
     effect, of = min(ranges, key=lambda x: x[1][0])
     return judge(
         claim,
         criterion=criterion,
-        measured="; ".join(found),
+        measured="; ".join(parts),
         holds=all(holds),
         effect=effect,
         interval=of,
@@ -154,7 +154,7 @@ def small_and_deep_are_flat(pairs: Mapping[str, Contrast]) -> Judgement:
     Args:
         pairs: (larger initialisation or shallower network, smaller or deeper), by what is compared.
     """
-    found, lows, effects, seeds = [], [], [], []
+    parts, lows, effects, seeds = [], [], [], []
     every = [way for pair in pairs.values() for ways in pair for way in ways]
     criterion = (
         "in every comparison the plateau is longer, in loss and in error: the interval of the difference (paired by "
@@ -170,12 +170,12 @@ def small_and_deep_are_flat(pairs: Mapping[str, Contrast]) -> Judgement:
             low, high = student(b - a)
             lows.append(low)
             effects.append((float(np.mean(b - a)), (low, high)))
-            found.append(f"{name}, {_WORDS[variable]}: {mean_text(b - a)}")
+            parts.append(f"{name}, {_WORDS[variable]}: {mean_text(b - a)}")
     effect, of = min(effects, key=lambda x: x[1][0])
     return judge(
         "BP-6",
         criterion=criterion,
-        measured="longer by " + "; ".join(found),
+        measured="longer by " + "; ".join(parts),
         holds=min(lows) > 0,
         effect=effect,
         interval=of,
@@ -243,7 +243,7 @@ def _fitted(ways: Iterable[Way]) -> list[Way]:
 
 
 def _paired(a: Sequence[Way], b: Sequence[Way], variable: str = "mistake_rate") -> tuple[NDArrayF, NDArrayF]:
-    """Give both plateaus of the seeds at which both runs fit."""
+    """Return both plateaus of the seeds at which both runs fit."""
     both = [(x, y) for x, y in zip(a, b, strict=True) if min(x.accuracy, y.accuracy) >= FITTED]
     return lengths((x for x, _ in both), variable), lengths((y for _, y in both), variable)
 
@@ -268,13 +268,13 @@ def _unfitted(ways: Iterable[Way]) -> str:
 
 def _correlations(a: xr.DataArray, b: xr.DataArray) -> NDArrayF:
     """Correlate over depths and gaps, one number a seed; seeds with fewer than three pairs are left out."""
-    found = []
+    correlations = []
     for seed in range(a.sizes["seed"]):
         x, y = a.isel(seed=seed).values.ravel(), b.isel(seed=seed).values.ravel()
         known = np.isfinite(x) & np.isfinite(y)
         if known.sum() > 2:
-            found.append(float(np.corrcoef(x[known], y[known])[0, 1]))
-    return np.array(found)
+            correlations.append(float(np.corrcoef(x[known], y[known])[0, 1]))
+    return np.array(correlations)
 
 
 def _rank_correlation(order: xr.Dataset) -> float:

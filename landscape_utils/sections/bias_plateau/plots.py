@@ -41,7 +41,7 @@ def ways_grid(panels: Mapping[str, Variants]) -> Figure:
 
 
 def _norms(variants: Variants) -> str:
-    """Say what was done about BatchNorm, where there is any."""
+    """Write what was done about BatchNorm, where there is any."""
     done = {way.train.attrs.get("bn", "none") for ways in variants.values() for way in ways} - {"none"}
     words = {"update": "BatchNorm's statistics updated at every point", "keep": "BatchNorm's statistics kept"}
     return "".join(f"\n{words[how]}" for how in sorted(done))
@@ -68,7 +68,7 @@ def ways_axes(variants: Variants, variable: str, *, ax: Axes | None = None) -> A
 
 
 def prediction_scatter(table: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Set measured plateau lengths against predicted ones, one colour a depth, larger marks for larger gaps.
+    """Draw measured plateau lengths against predicted ones, one colour a depth, larger marks for larger gaps.
 
     Args:
         table: `measured` and `predicted` over (depth, seed, gap).

@@ -86,7 +86,7 @@ class Way:
     test: xr.Dataset
 
     def length(self, variable: str = "mistake_rate") -> float:
-        """Give the plateau's length on the training images."""
+        """Return the plateau's length on the training images."""
         return plateau.plateau_length(self.train, variable)
 
 
@@ -107,7 +107,7 @@ def network(specs: Sequence[RunSpec], *, images: int, data: Dataset | None = Non
 def elsewhere(
     specs: Sequence[RunSpec], dataset: str, *, size: int | None = None, seeds: int | None = None
 ) -> list[RunSpec]:
-    """Give the same trainings on another dataset, whole or `size` training examples of it, from as many seeds."""
+    """Return the same trainings on another dataset, whole or `size` training examples of it, from as many seeds."""
     first = specs[0].seed
     every = [s.seed for s in specs] if seeds is None else range(first, first + seeds)
     return [
@@ -126,16 +126,16 @@ def from_small_weights(network: Network, depths: Sequence[int]) -> dict[int, Net
 
 def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, progress: bool = True) -> list[Way]:
     """Interpolate every seed of a network from its initialisation to its solution."""
-    file, found = (network.name, variant, scheme), []
+    file, walked = (network.name, variant, scheme), []
     for spec, run in zip(network.specs, network.runs(progress=progress), strict=True):
         if run is None:
-            found.append(Way(*file, spec.seed, 0.0, _unknown(network), _unknown(network)))
+            walked.append(Way(*file, spec.seed, 0.0, _unknown(network), _unknown(network)))
             continue
         model, start, end = run.model().to(default_device()), run.weights("initial"), run.weights()
         how: dict[str, Any] = {"scheme": scheme, "progress": progress}
         curves = [interpolate(model, start, end, part, **how) for part in (network.train, network.test)]
-        found.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), *curves))
-    return found
+        walked.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), *curves))
+    return walked
 
 
 def _unknown(network: Network) -> xr.Dataset:
@@ -145,7 +145,7 @@ def _unknown(network: Network) -> xr.Dataset:
 
 
 def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> NDArrayF:
-    """Give the plateaus' lengths, one a seed."""
+    """Return the plateaus' lengths, one a seed."""
     return np.array([way.length(variable) for way in ways])
 
 
@@ -162,7 +162,7 @@ def table(ways: Sequence[Way]) -> xr.Dataset:
 
 
 def every(panels: Mapping[str, Mapping[str, Sequence[Way]]]) -> list[Way]:
-    """Put the ways of all panels and variants into one list."""
+    """Gather the ways of all panels and variants into one list."""
     return [way for variants in panels.values() for ways in variants.values() for way in ways]
 
 
@@ -173,7 +173,7 @@ VARIABLES = ("loss", "mistake_rate")
 
 
 def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0, 1.0, 2.0, 4.0)) -> xr.Dataset:
-    """Set measured error plateaus against those that the competition of signal and bias predicts.
+    """Compute measured error plateaus and those that the competition of signal and bias predicts.
 
     Besides the solution as it is, its largest bias is raised by `gap`: the end of the way then has a larger bias gap
     and the same weights.
@@ -188,17 +188,17 @@ def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0
         NaN where a run does not fit.
     """
     shape = (len(networks), len(next(iter(networks.values())).specs), len(gaps))
-    found = {name: np.full(shape, np.nan) for name in ("measured", "predicted", "first_flip")}
+    variables = {name: np.full(shape, np.nan) for name in ("measured", "predicted", "first_flip")}
     for i, (depth, network) in enumerate(networks.items()):
         for j, run in enumerate(network.runs()):
             if run is not None and run.history.train_accuracy[-1] >= FITTED:
                 for k, gap in enumerate(gaps):
                     for name, length in _plateaus(run, network, depth, gap).items():
-                        found[name][i, j, k] = length
+                        variables[name][i, j, k] = length
     dims = ("depth", "seed", "gap")
     seeds = [spec.seed for spec in next(iter(networks.values())).specs]
     coordinates = {"depth": list(networks), "seed": seeds, "gap": list(gaps)}
-    return xr.Dataset({name: (dims, values) for name, values in found.items()}, coords=coordinates)
+    return xr.Dataset({name: (dims, values) for name, values in variables.items()}, coords=coordinates)
 
 
 def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, float]:
@@ -221,7 +221,7 @@ def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, f
 
 
 def _first(flips: NDArrayF) -> float:
-    """Give where a tenth of the classes, at least one, have flipped: the error then has made a tenth of its gain."""
+    """Return where a tenth of the classes, at least one, have flipped: the error then has made a tenth of its gain."""
     known = np.sort(flips[np.isfinite(flips)])
     place = max(0, round(plateau.TOLERANCE * (len(flips) + 1)) - 1)
     return float(known[place]) if place < len(known) else np.nan
@@ -231,7 +231,7 @@ def _first(flips: NDArrayF) -> float:
 
 
 def learning_order(run: Run) -> xr.Dataset:
-    """Tell when each class was learned, and its bias at the end.
+    """Return when each class was learned, and its bias at the end.
 
     A class is learned at the first epoch from which on 90 % of its training examples are recognised; NaN for one
     that never is.
@@ -268,6 +268,6 @@ def orders(runs: Sequence[Run]) -> xr.Dataset:
 
 
 def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: NDArrayF = ALPHAS) -> Tensor:
-    """Give the network's outputs on the way, shape (alphas, N, C), with the end's BatchNorm statistics."""
+    """Return the network's outputs on the way, shape (alphas, N, C), with the end's BatchNorm statistics."""
     way = path(run.model(), run.weights("initial"), run.weights(), images.inputs, scheme=scheme)
     return torch.stack([probe(way.model, images.inputs, way.at(float(alpha))) for alpha in alphas])

@@ -161,8 +161,8 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
     Both rank correlations with recall must be negative with 95 % intervals (test images drawn anew) below zero.
     """
 
-    def correlation(which: str, rates: xr.DataArray) -> float:
-        if which == "strongest":
+    def correlation(kind: str, rates: xr.DataArray) -> float:
+        if kind == "strongest":
             pressure = interference_only(rates).max("predicted")
         else:
             pressure = interferers(rates, threshold).sum("predicted")
@@ -173,7 +173,7 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
         "are both negative, 95 % intervals below 0 (means over architectures)"
     )
 
-    values = [np.mean([correlation(which, r) for r in by_model.values()]) for which in ("strongest", "number")]
+    values = [np.mean([correlation(kind, r) for r in by_model.values()]) for kind in ("strongest", "number")]
     if not np.isfinite(values).all():
         reason = "recalls, or numbers of interferers, are all alike in an architecture, so they have no rank"
         return judge("CI-5", criterion=criterion, measured="-", holds=None, reason=reason)
@@ -181,8 +181,8 @@ def one_or_many(by_model: Mapping[str, xr.DataArray], threshold: float) -> Judge
     # too wide than too narrow.
     intervals = np.array(
         [
-            np.mean([bootstrap_interval(r, partial(correlation, which), draws=200) for r in by_model.values()], axis=0)
-            for which in ("strongest", "number")
+            np.mean([bootstrap_interval(r, partial(correlation, kind), draws=200) for r in by_model.values()], axis=0)
+            for kind in ("strongest", "number")
         ]
     )
     upper = float(intervals[:, 1].max())

@@ -171,7 +171,7 @@ def recall_lines(by_model: Mapping[str, xr.DataArray], *, ax: Axes | None = None
 def interferer_scatter(
     by_model: Mapping[str, xr.DataArray], threshold: float, *, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
-    """Set each class's recall against its strongest interferer and against how many interferers it has."""
+    """Draw each class's recall against its strongest interferer and against how many interferers it has."""
     if axes is None:
         axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)[1]
     for i, (name, rates) in enumerate(by_model.items()):

@@ -82,7 +82,7 @@ def double_descent(table: xr.Dataset) -> Judgement:
 
 
 def held_out_changes(curves: NDArrayF) -> NDArrayF:
-    """Give each seed's fall, rise and second fall between turning points chosen on the others.
+    """Return each seed's fall, rise and second fall between turning points chosen on the others.
 
     Args:
         curves: shape (seeds, widths), of two seeds and four widths at least.
@@ -105,35 +105,35 @@ def _changes(curve: NDArrayF, dip: int, peak: int) -> tuple[float, float, float]
 
 
 def wobble(curve: NDArrayF) -> float:
-    """Give how far a curve goes back on its way from the first to the last value, as a share of its range."""
+    """Return how far a curve goes back on its way from the first to the last value, as a share of its range."""
     forward = curve if curve[-1] >= curve[0] else -curve
     back = np.maximum.accumulate(forward) - forward
     return float(back.max() / max(np.ptp(curve), np.finfo(float).tiny))
 
 
 def _lows(changes: NDArrayF, curves: xr.DataArray) -> list[float]:
-    """Give the lower ends of the changes' intervals, as shares of the mean curve's range."""
+    """Return the lower ends of the changes' intervals, as shares of the mean curve's range."""
     span = max(float(np.ptp(curves.mean("seed").values)), np.finfo(float).tiny)
     return [student(changes[:, i])[0] / span for i in range(3)]
 
 
 def _failing(changes: dict[str, NDArrayF], back: dict[str, float]) -> str:
     """Name the parts of the criterion that are not met; nothing where all are."""
-    low = {f"{name} {CHANGES[i]}": student(found[:, i])[0] for name, found in changes.items() for i in range(3)}
+    low = {f"{name} {CHANGES[i]}": student(values[:, i])[0] for name, values in changes.items() for i in range(3)}
     bad = [name for name, value in low.items() if value <= 0]
     bad += [f"{name.replace('_', ' ')} is monotonic" for name, value in back.items() if value > WOBBLE]
     return f"not so: {', '.join(bad)}" if bad else ""
 
 
 def _bounded(final: xr.Dataset) -> str:
-    """Say at which widths the layer has fewer features than a manifold has points; nothing where it never has."""
+    """Write at which widths the layer has fewer features than a manifold has points; nothing where it never has."""
     most = final["bound"].max("seed")
     few = most["width"].values[most.values < most.max().item()]
     return f"up to width {few[-1]:g} the layer's few features bound the dimension" if len(few) else ""
 
 
 def _course(curves: xr.DataArray, changes: NDArrayF, digits: str) -> str:
-    """Say the mean curve's values at its ends and turning points, and the changes; its ends alone if it has none."""
+    """Write the mean curve's values at its ends and turning points, and the changes; its ends alone if it has none."""
     mean, widths = curves.mean("seed").values, curves["width"].values
     turns = turning_points(mean)
     turning = min(_changes(mean, *turns)) > 0

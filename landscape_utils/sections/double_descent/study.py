@@ -39,7 +39,7 @@ class Networks(Protocol):
 
     @property
     def course(self) -> xr.Dataset:
-        """Give accuracies and test loss over (seed, step); NaN after a network's end."""
+        """Return accuracies and test loss over (seed, step); NaN after a network's end."""
 
     def model(self, seed: int, moment: Moment) -> nn.Module:
         """Build a seed's network at its best test accuracy or at its end."""
@@ -53,7 +53,7 @@ class Runs:
 
     @property
     def course(self) -> xr.Dataset:
-        """Give accuracies and test loss over (seed, step); NaN after a network's end."""
+        """Return accuracies and test loss over (seed, step); NaN after a network's end."""
         parts = [run.history[list(MEASURED)].rename(epoch="step") for run in self.runs.values()]
         return xr.concat(parts, dim=xr.Variable("seed", list(self.runs)), join="outer", combine_attrs="drop")
 
@@ -107,12 +107,12 @@ class Family:
         return train_width(self.data.train, self.data.test, int(width), seeds=[s.seed for s in self.specs], **how)
 
     def with_noise(self, epsilon: float, *, seeds: int) -> Family:
-        """Give the same trainings at another share of redrawn labels, from the first `seeds` seeds."""
+        """Return the same trainings at another share of redrawn labels, from the first `seeds` seeds."""
         return replace(self, specs=[replace(spec, epsilon=epsilon, data_seed=spec.seed) for spec in self.specs[:seeds]])
 
 
 def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: bool = True, **how: Any) -> xr.Dataset:
-    """Set accuracies and the geometry of the test manifolds against width (geometry of memorization, 4, figure 4C-E).
+    """Compute accuracies and the geometry of the test manifolds over width (geometry of memorization, 4, figure 4C-E).
 
     Args:
         networks: by width, all of the same seeds.
@@ -125,7 +125,7 @@ def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: b
         the labels as trained, `test_accuracy`, `step`, and what `geometry` gives; `parameters` counts them by width.
     """
     widths, seeds = list(networks), next(iter(networks.values())).course["seed"].values.tolist()
-    found = {name: np.full((len(widths), len(seeds), len(MOMENTS)), np.nan) for name in (*ACCURACIES, *GEOMETRY)}
+    table = {name: np.full((len(widths), len(seeds), len(MOMENTS)), np.nan) for name in (*ACCURACIES, *GEOMETRY)}
     counts = np.zeros(len(widths), int)
     places = list(product(enumerate(widths), enumerate(seeds), enumerate(MOMENTS)))
     for (i, width), (j, seed), (k, moment) in tqdm(places, desc="geometry", disable=not progress, **BAR):
@@ -133,14 +133,14 @@ def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: b
         counts[i] = sum(p.numel() for p in model.parameters())
         accuracies = _outcome(networks[width].course.sel(seed=seed), moment)
         for name, value in {**accuracies, **geometry(model, test, seed=seed, **how)}.items():
-            found[name][i, j, k] = value
+            table[name][i, j, k] = value
     over = ("width", "seed", "moment")
-    variables = {name: (over, values) for name, values in found.items()} | {"parameters": ("width", counts)}
+    variables = {name: (over, values) for name, values in table.items()} | {"parameters": ("width", counts)}
     return xr.Dataset(variables, coords={"width": widths, "seed": seeds, "moment": list(MOMENTS)})
 
 
 def _outcome(course: xr.Dataset, moment: Moment) -> dict[str, float]:
-    """Give the accuracies of one network at its best or at its end, and when that is."""
+    """Return the accuracies of one network at its best or at its end, and when that is."""
     known = course.isel(step=slice(1, None)).dropna("step", subset=["test_accuracy"])
     at = known.isel(step=int(known["test_accuracy"].values.argmax()) if moment == "best" else -1)
     return {name: float(at[name]) for name in ACCURACIES}
@@ -168,8 +168,8 @@ def geometry(
     bound = {"bound": float(min(next(iter(clouds.values())).shape[1], points))}
     if not any(bool(cloud.any()) for cloud in clouds.values()):
         return bound | dict.fromkeys(LABELS, np.nan)
-    found = mftma(clouds, n_t=n_t, rank=rank, seed=seed)
-    return bound | {name: float(found[name]) for name in LABELS}
+    manifolds = mftma(clouds, n_t=n_t, rank=rank, seed=seed)
+    return bound | {name: float(manifolds[name]) for name in LABELS}
 
 
 def courses(by_width: Mapping[float, xr.Dataset]) -> xr.Dataset:

@@ -281,18 +281,18 @@ def _most_hold(own: int, most: int, of: int) -> bool:
 
 
 def _axis_ends(grid: xr.Dataset, mine: int) -> dict[str, float]:
-    """Give one class's loss at the centre and at the ends of the two axes, by what they mean to the class."""
+    """Return one class's loss at the centre and at the ends of the two axes, by what they mean to the class."""
     name = grid.attrs["first" if mine == 1 else "second"]
     loss = grid["class_loss"].sel({"class": name}).transpose(f"theta{mine}", f"theta{3 - mine}").values
     i, j = (int(np.flatnonzero(grid[f"theta{axis}"].values == 0)[0]) for axis in (mine, 3 - mine))
-    found = {
+    ends = {
         "centre": loss[i, j],
         "own ascent": loss[0, j],
         "own descent": loss[-1, j],
         "partner ascent": loss[i, 0],
         "partner descent": loss[i, -1],
     }
-    return {end: float(np.nan_to_num(value, nan=np.inf)) for end, value in found.items()}
+    return {end: float(np.nan_to_num(value, nan=np.inf)) for end, value in ends.items()}
 
 
 def _log10(values: xr.DataArray) -> xr.DataArray:
@@ -300,7 +300,7 @@ def _log10(values: xr.DataArray) -> xr.DataArray:
 
 
 def _undecided(steps: Sequence[xr.Dataset]) -> str:
-    """Say that nothing decides the claim, unless something that is decided refutes it already."""
+    """Write that nothing decides the claim, unless something that is decided refutes it already."""
     refuted = any(bool(((votes["known"] > 0) & (votes["margin"] <= 0)).any()) for votes in steps)
     if refuted or not any(bool((votes["known"] == 0).any()) for votes in steps):
         return ""
@@ -316,7 +316,7 @@ def _three(values: xr.DataArray, form: str) -> str:
 
 
 def _edges(areas: xr.Dataset) -> str:
-    """Say how many areas the window does not hold, or the grid does not resolve."""
+    """Write how many areas the window does not hold, or the grid does not resolve."""
     of = int(areas["theta"].notnull().sum())
     counts = [int(areas[name].astype(float).fillna(0).sum()) for name in ("cut_off", "unresolved")]
     says = ("reach the window's edge", "are below a grid cell")

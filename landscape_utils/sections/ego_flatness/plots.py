@@ -48,8 +48,8 @@ def accuracy_dots(accuracies: xr.Dataset, *, axes: Sequence[Axes] | None = None)
             1, len(names), figsize=(4.2 * len(names), 3.6), layout="constrained", sharey=True, squeeze=False
         )[1][0]
     for ax, name in zip(axes, names, strict=True):
-        for i, (which, marker) in enumerate((("train", "s"), ("test", "o"))):
-            _dots(ax, accuracies[f"{which}_accuracy"].sel(architecture=name), COLOURS[i], marker, which)
+        for i, (split, marker) in enumerate((("train", "s"), ("test", "o"))):
+            _dots(ax, accuracies[f"{split}_accuracy"].sel(architecture=name), COLOURS[i], marker, split)
         ax.axhline(0.9, color="0.6", lw=1, ls=":")
         ax.set(title=name, xlabel="recipe")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -53,7 +53,7 @@ class Moved:
     images: Labelled  # at which its spaces are evaluated
 
     def pair(self, pair: ClassPair) -> tuple[Tensor, Tensor]:
-        """Give the gradients of two classes."""
+        """Return the gradients of two classes."""
         names = list(self.images.classes or ())
         return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
 
@@ -90,7 +90,7 @@ def accuracies(runs: Mapping[Member, Run]) -> xr.Dataset:
 
 
 def gathered(rows: Mapping[Member, xr.Dataset]) -> xr.Dataset:
-    """Put Datasets of single models into one over (architecture, recipe, seed), in the order they come; else NaN."""
+    """Stack Datasets of single models over (architecture, recipe, seed), in the order they come; else NaN."""
     placed = [row.drop_attrs().expand_dims({k: [v] for k, v in m._asdict().items()}) for m, row in rows.items()]
     whole = xr.combine_by_coords(placed, combine_attrs="drop_conflicts", join="outer")
     assert isinstance(whole, xr.Dataset)
@@ -104,13 +104,13 @@ def named_pairs(classes: Sequence[str], given: Sequence[str] | None) -> list[Cla
     Raises:
         ValueError: no such class; the nearest names are given.
     """
-    found = []
+    pairs = []
     for text in given or ():
         first, second = (classes[class_index(classes, part)] for part in text.split("-"))
         if first == second:
             raise ValueError(f"{text} is no pair; name two different classes")
-        found.append((first, second))
-    return found
+        pairs.append((first, second))
+    return pairs
 
 
 def chosen_pairs(rates: xr.DataArray, given: Sequence[ClassPair]) -> list[ClassPair]:
@@ -168,12 +168,12 @@ def spaces(
         precision: as for `evaluate.surface`.
         progress: show a bar over all points.
     """
-    found = {}
+    surfaces = {}
     with _bar(len(models) * len(pairs), progress) as bar:
         for member, one in models.items():
             for pair in pairs:
                 bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}")
-                found[member, pair] = ego_surface(
+                surfaces[member, pair] = ego_surface(
                     one.model,
                     one.images,
                     *pair,
@@ -185,7 +185,7 @@ def spaces(
                     progress=False,
                 )
                 bar.update()
-    return found
+    return surfaces
 
 
 @contextmanager

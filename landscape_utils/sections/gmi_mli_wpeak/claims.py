@@ -222,21 +222,21 @@ def second_models_basin(lines: Mapping[str, Sequence[Line]]) -> Judgement:
     Args:
         lines: one a setting of alpha and gamma, by architecture.
     """
-    resnets = [x for a, found in lines.items() if a.startswith("resnet") for x in found]
-    mlps = [x for a, found in lines.items() if a.startswith("mlp") for x in found]
+    resnets = [x for a, drawn in lines.items() if a.startswith("resnet") for x in drawn]
+    mlps = [x for a, drawn in lines.items() if a.startswith("mlp") for x in drawn]
     criterion = "at least one of the ResNets' settings gives a vvv-basin, and none of the MLPs' does"
-    counts = "; ".join(f"{a}: {', '.join(str(x.shape.count) for x in found)}" for a, found in lines.items())
+    counts = "; ".join(f"{a}: {', '.join(str(x.shape.count) for x in drawn)}" for a, drawn in lines.items())
     if not resnets or not mlps:
         reason = "it takes an MLP and a ResNet"
         return judge("ML-9", criterion=criterion, measured=counts, holds=None, reason=reason)
-    found = [sum(x.shape.name == "vvv-basin" for x in group) for group in (resnets, mlps)]
+    drawn = [sum(x.shape.name == "vvv-basin" for x in group) for group in (resnets, mlps)]
     return judge(
         "ML-9",
         criterion=criterion,
-        measured=f"stationary points by setting: {counts}; vvv-basins: {found[0]} of {len(resnets)} and "
-        f"{found[1]} of {len(mlps)}",
-        holds=found[0] > 0 and found[1] == 0,
-        effect=found[0] / len(resnets),
+        measured=f"stationary points by setting: {counts}; vvv-basins: {drawn[0]} of {len(resnets)} and "
+        f"{drawn[1]} of {len(mlps)}",
+        holds=drawn[0] > 0 and drawn[1] == 0,
+        effect=drawn[0] / len(resnets),
     )
 
 

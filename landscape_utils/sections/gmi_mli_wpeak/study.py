@@ -58,7 +58,7 @@ def gaussian_angles(directions: Directions, name: str, *, draws: int = 100, seed
 
 
 def overlaps(directions: Directions, name: str) -> xr.DataArray:
-    """Give |cos| between a named direction and every eigenvector, over `rank` (P.E. and N.E.)."""
+    """Return |cos| between a named direction and every eigenvector, over `rank` (P.E. and N.E.)."""
     spectrum, direction = directions.spectrum, directions[name].double()
     vectors = torch.as_tensor(spectrum["eigenvector"].values).double()
     values = cosines(direction.cpu(), vectors).numpy()
@@ -112,10 +112,10 @@ def lines_along(
 
 def panels(lines: Iterable[Line], title: Callable[[Line], str]) -> dict[str, list[Line]]:
     """Gather lines by what their panel is called."""
-    found: dict[str, list[Line]] = {}
+    drawn: dict[str, list[Line]] = {}
     for line in lines:
-        found.setdefault(title(line), []).append(line)
-    return found
+        drawn.setdefault(title(line), []).append(line)
+    return drawn
 
 
 def by_model(lines: Iterable[Line]) -> dict[str, list[Line]]:
@@ -124,7 +124,7 @@ def by_model(lines: Iterable[Line]) -> dict[str, list[Line]]:
 
 
 def dimensions(around: Around) -> dict[str, int]:
-    """Give each perturbed model's number of parameters d, by the names of `by_model`."""
+    """Return each perturbed model's number of parameters d, by the names of `by_model`."""
     return {
         f"{name}, E={epoch}": len(directions.weights)
         for name, models in around.items()
@@ -133,7 +133,7 @@ def dimensions(around: Around) -> dict[str, int]:
 
 
 def chained(*groups: Iterable[Iterable[Line]]) -> list[Line]:
-    """Put groups of lines into one list."""
+    """Gather groups of lines into one list."""
     return [line for group in groups for lines in group for line in lines]
 
 
@@ -143,18 +143,18 @@ def descents(around: Around, images: Labelled, epochs: Sequence[int]) -> dict[st
     Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6). BatchNorm's
     statistics are kept, as they were for the gradient.
     """
-    found = {}
+    lines = {}
     for architecture, models in around.items():
         for epoch in epochs:
             here = models[epoch]
             best, _ = most_overlapping(here)
             both = Directions(here.model, images, own={"Best Gau.": best})
             file: dict[str, Any] = {"architecture": architecture, "epoch": epoch}
-            found[f"{architecture}, E={epoch}"] = tuple(
+            lines[f"{architecture}, E={epoch}"] = tuple(
                 [draw(both, name, images, Walk(None, "keep", times * s), **file) for s in (0.01, 0.1, 1.0)]
                 for name, times in (("Neg. Grad.", 1), ("Best Gau.", 10))
             )
-    return found  # type: ignore[return-value]
+    return lines  # type: ignore[return-value]
 
 
 def mined_peaks(
@@ -184,16 +184,16 @@ def second_models(
     gammas: Sequence[float] = GAMMAS,
 ) -> dict[str, list[Line]]:
     """Draw the curves towards the second models of algorithm 2, one a setting, by architecture."""
-    found: dict[str, list[Line]] = {}
+    lines: dict[str, list[Line]] = {}
     for architecture, models in around.items():
         here = models[epoch]
         settings = {f"alpha={a:g}, gamma={g:g}": here.towards(a, g) for a, g in product(alphas, gammas)}
         named = Directions(here.model, images, own=settings)
         walk = Walk(None, span=TOWARDS)
-        found[architecture] = [
+        lines[architecture] = [
             draw(named, name, images, walk, architecture=architecture, epoch=epoch) for name in settings
         ]
-    return found
+    return lines
 
 
 def stacked(values: Mapping[str, Any], name: str) -> xr.Dataset:

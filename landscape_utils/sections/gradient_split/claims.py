@@ -78,7 +78,7 @@ def permuted_share(course: xr.Dataset, part: str) -> xr.DataArray:
 
 
 def _reason(shares: dict[str, NDArrayF]) -> str:
-    """Say what limits the verdict where it fails at the initialisation alone."""
+    """Write what limits the verdict where it fails at the initialisation alone."""
     failed = [epoch for epoch, share in shares.items() if share.mean() > SMALLER]
     if failed != ["0"] or len(shares) < 2:
         return ""

@@ -54,11 +54,11 @@ class Training:
         return Labelled(train.inputs[chosen], train.targets[chosen], train.classes), subsets
 
     def split(self, epoch: Epoch) -> xr.Dataset:
-        """Give a checkpoint's norms by layer and subset, as `gradient_split` does."""
+        """Return a checkpoint's norms by layer and subset, as `gradient_split` does."""
         return self._kept(epoch, "split", lambda model: gradient_split(model, *self.examples))
 
     def identity(self, epoch: Epoch) -> xr.Dataset:
-        """Give the relative differences of `gradient_identity.deviations`, in float64 on some of the examples."""
+        """Return the relative differences of `gradient_identity.deviations`, in float64 on some of the examples."""
 
         def compute(model: nn.Module) -> xr.Dataset:
             (inputs, targets), subsets = self.examples
@@ -69,14 +69,14 @@ class Training:
         return self._kept(epoch, "identity", compute)
 
     def scaling(self, chunk: int) -> xr.Dataset:
-        """Give the label-dependent part at the initialisation over ever more examples; see `scaling`."""
+        """Return the label-dependent part at the initialisation over ever more examples; see `scaling`."""
 
         def compute(model: nn.Module) -> xr.Dataset:
             data, subsets = self.examples
             network = WeightGradients(model, data)
             mean = network.sums([mean_term], torch.arange(network.size))[0] / network.size
-            found = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
-            return xr.concat(found, dim=xr.Variable("subset", list(COMPARED)), join="outer")
+            norms = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
+            return xr.concat(norms, dim=xr.Variable("subset", list(COMPARED)), join="outer")
 
         return self._kept("initial", "scaling", compute, chunk=chunk)
 
@@ -91,8 +91,8 @@ class Training:
             "study": store.FORMAT,
             **settings,
         }
-        told = {name: str(value) for name, value in {**what, **settings}.items()}
-        key = store.fingerprint(model, [torch.zeros(0)], told)
+        named = {name: str(value) for name, value in {**what, **settings}.items()}
+        key = store.fingerprint(model, [torch.zeros(0)], named)
         return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
 
 
@@ -121,16 +121,16 @@ def part_norms(trainings: Sequence[Training], epochs: Sequence[int], *, progress
         one, `end`, is each run's own last epoch, which is the coordinate `last` over seed, beside its `best`.
     """
     at: dict[str, Epoch] = {**{str(epoch): epoch for epoch in epochs}, END: "final"}
-    found = []
+    norms = []
     with _bar(len(trainings) * len(at), progress) as tick:
         for training in trainings:
             several = []
             for epoch in at.values():
                 several.append(training.split(epoch))
                 tick()
-            found.append(xr.concat(several, dim=xr.Variable("epoch", list(at))))
+            norms.append(xr.concat(several, dim=xr.Variable("epoch", list(at))))
     ends = {name: ("seed", [t.run.about[name] for t in trainings]) for name in ("best", "last")}
-    return _over_seeds(found, trainings).assign_coords(ends)
+    return _over_seeds(norms, trainings).assign_coords(ends)
 
 
 @contextmanager
@@ -139,8 +139,8 @@ def _bar(total: int, progress: bool) -> Iterator[Callable[[], object]]:
         yield bar.update
 
 
-def _over_seeds(found: Sequence[xr.Dataset], trainings: Sequence[Training]) -> xr.Dataset:
-    return xr.concat(found, dim=xr.Variable("seed", [t.run.spec.seed for t in trainings]), join="outer")
+def _over_seeds(by_seed: Sequence[xr.Dataset], trainings: Sequence[Training]) -> xr.Dataset:
+    return xr.concat(by_seed, dim=xr.Variable("seed", [t.run.spec.seed for t in trainings]), join="outer")
 
 
 def identity(trainings: Sequence[Training]) -> xr.Dataset:
@@ -153,8 +153,8 @@ def identity(trainings: Sequence[Training]) -> xr.Dataset:
         Dataset over (seed, epoch) of the relative differences that `gradient_identity.deviations` gives.
     """
     along = xr.Variable("epoch", list(ENDS))
-    found = [xr.concat([t.identity(epoch) for epoch in ENDS.values()], dim=along) for t in trainings]
-    return _over_seeds(found, trainings)
+    by_seed = [xr.concat([t.identity(epoch) for epoch in ENDS.values()], dim=along) for t in trainings]
+    return _over_seeds(by_seed, trainings)
 
 
 # --- scaling with the number of examples --------------------------------------------------------------------------
@@ -178,12 +178,12 @@ def scaling(trainings: Sequence[Training], *, chunk: int, progress: bool = True)
     Raises:
         ValueError: a chunk larger than a subset.
     """
-    found = []
+    norms = []
     with _bar(len(trainings), progress) as tick:
         for training in trainings:
-            found.append(training.scaling(chunk))
+            norms.append(training.scaling(chunk))
             tick()
-    return _over_seeds(found, trainings)
+    return _over_seeds(norms, trainings)
 
 
 def _by_number(network: WeightGradients, subset: Tensor, mean: Tensor, chunk: int) -> xr.Dataset:

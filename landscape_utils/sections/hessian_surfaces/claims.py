@@ -46,20 +46,20 @@ def shapes_of_eigenvectors(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> 
     Args:
         surfaces: of an early checkpoint, by architecture and `first x second`.
     """
-    found = {
-        f"{name}, {_kind(which)}": (surface_shape(grid), SHAPES[_kind(which)])
+    shapes = {
+        f"{name}, {_kind(plane)}": (surface_shape(grid), SHAPES[_kind(plane)])
         for name, grids in surfaces.items()
-        for which, grid in grids.items()
+        for plane, grid in grids.items()
     }
-    wrong = [f"{name} is a {got}" for name, (got, wanted) in found.items() if got != wanted]
+    wrong = [f"{name} is a {got}" for name, (got, wanted) in shapes.items() if got != wanted]
     return judge(
         "ML-10",
         criterion="at the early checkpoint all surfaces but one at most have the claimed shape by rule: the loss's "
         "mean change one step to both sides is up along both axes (bowl), up along the P.E. and down along the N.E. "
         "(saddle), or down along both while rings around the centre rise again towards the border (bottle)",
-        measured=f"{len(found) - len(wrong)} of {len(found)} surfaces" + (f"; {', '.join(wrong)}" if wrong else ""),
+        measured=f"{len(shapes) - len(wrong)} of {len(shapes)} surfaces" + (f"; {', '.join(wrong)}" if wrong else ""),
         holds=len(wrong) <= 1,
-        effect=1 - len(wrong) / len(found),
+        effect=1 - len(wrong) / len(shapes),
     )
 
 
@@ -73,14 +73,14 @@ def bulk_and_outliers(
         noise: by the same, for the traces.
         classes: C.
     """
-    every = [s for found in spectra.values() for s in found.values()]
+    every = [s for group in spectra.values() for s in group.values()]
     bulk = min(map(bulk_share, every))
-    estimates = {f"{a} {when}": outliers(s) for when, found in spectra.items() for a, s in found.items()}
+    estimates = {f"{a} {when}": outliers(s) for when, group in spectra.items() for a, s in group.items()}
     counts = {name: n for name, (n, _) in estimates.items()}
-    lows = {f"{a} {when}": trace_interval(n.predicted)[0] for when, found in noise.items() for a, n in found.items()}
+    lows = {f"{a} {when}": trace_interval(n.predicted)[0] for when, group in noise.items() for a, n in group.items()}
     early, late = spectra["early"], spectra["late"]
     shrunk = {a: (abs(early[a].smallest), abs(late[a].smallest)) for a in early}
-    about = [classes / 2 <= n <= 2 * classes for n in counts.values()]
+    near = [classes / 2 <= n <= 2 * classes for n in counts.values()]
     return judge(
         "ML-11",
         criterion=f"at every early and late checkpoint at least {BULK:.0%} of the eigenvalues lie within 1 % of the "
@@ -93,7 +93,7 @@ def bulk_and_outliers(
         + ", ".join(f"{name} {low:.2g}" for name, low in lows.items())
         + "; |smallest| early and late "
         + ", ".join(f"{a} {b:.2g} and {c:.2g}" for a, (b, c) in shrunk.items()),
-        holds=bulk >= BULK and all(about) and min(lows.values()) > 0 and all(c < b for b, c in shrunk.values()),
+        holds=bulk >= BULK and all(near) and min(lows.values()) > 0 and all(c < b for b, c in shrunk.values()),
         effect=float(np.mean(list(counts.values()))),
         clear=all(min(abs(n - classes / 2), abs(n - 2 * classes)) > 1 for n in counts.values()),
     )
@@ -194,8 +194,8 @@ def more_negative_at_first(spectra: Mapping[str, Mapping[str, Spectrum]]) -> Jud
 # --- small things ----------------------------------------------------------------------------------------------
 
 
-def _kind(which: str) -> str:
-    return " x ".join(name.rstrip("0123456789") for name in which.split(" x "))
+def _kind(plane: str) -> str:
+    return " x ".join(name.rstrip("0123456789") for name in plane.split(" x "))
 
 
 def _holds_up_to(off: xr.DataArray, lam: float) -> bool:

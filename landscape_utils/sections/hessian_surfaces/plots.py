@@ -55,11 +55,11 @@ def density_panels(spectra: Mapping[str, Spectrum]) -> Figure:
     return figure
 
 
-def noise_histograms(found: Mapping[str, Noise]) -> Figure:
+def noise_histograms(noise: Mapping[str, Noise]) -> Figure:
     """Draw measured loss changes beside the normal curve with the foretold mean and variance; a row a model."""
-    lambdas = next(iter(found.values())).measured["lam"].values
-    figure, axes = _panels(len(found) * len(lambdas), len(lambdas), (3.1, 2.2))
-    for row, (name, one) in zip(axes.reshape(-1, len(lambdas)), found.items(), strict=True):
+    lambdas = next(iter(noise.values())).measured["lam"].values
+    figure, axes = _panels(len(noise) * len(lambdas), len(lambdas), (3.1, 2.2))
+    for row, (name, one) in zip(axes.reshape(-1, len(lambdas)), noise.items(), strict=True):
         for ax, lam in zip(row, lambdas, strict=True):
             _histogram(one.measured.sel(lam=lam), one.predicted.sel(lam=lam), ax)
             ax.set_title(f"{name}, lambda = {lam:g}", fontsize=9)
@@ -68,9 +68,9 @@ def noise_histograms(found: Mapping[str, Noise]) -> Figure:
     return figure
 
 
-def _histogram(seen: xr.DataArray, told: xr.Dataset, ax: Axes) -> None:
+def _histogram(seen: xr.DataArray, predicted: xr.Dataset, ax: Axes) -> None:
     ax.hist(seen.values, bins=16, density=True, color=COLOURS[4], label=f"{seen.size} draws")
-    mean, spread = float(told["mean"]), math.sqrt(float(told["variance"]))
+    mean, spread = float(predicted["mean"]), math.sqrt(float(predicted["variance"]))
     x = np.linspace(mean - 4 * spread, mean + 4 * spread, 200)
     ax.plot(x, np.exp(-(((x - mean) / spread) ** 2) / 2) / (spread * math.sqrt(2 * math.pi)), color="black", lw=1.2)
     ax.lines[-1].set_label("second order")
@@ -97,9 +97,9 @@ def piece_curves(drawn: Mapping[str, Pieces]) -> Figure:
     return figure
 
 
-def shape_panels(found: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
+def shape_panels(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
     """Draw surfaces, by architecture and combination, titled with their shapes by rule; each has its own colours."""
-    every = [(architecture, grid) for architecture, grids in found.items() for grid in grids.values()]
+    every = [(architecture, grid) for architecture, grids in surfaces.items() for grid in grids.values()]
     figure, axes = _panels(len(every), COLUMNS, (3.7, 2.8))
     for ax, (architecture, grid) in zip(axes, every, strict=False):
         norm = _range([grid])
@@ -108,15 +108,15 @@ def shape_panels(found: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
     return figure
 
 
-def mixed_panels(found: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
+def mixed_panels(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
     """Draw surfaces, by architecture and combination, titled with the names of the curves along both axes.
 
     Each architecture begins a row, and has one range of colours.
     """
-    rows = {architecture: math.ceil(len(grids) / COLUMNS) for architecture, grids in found.items()}
+    rows = {architecture: math.ceil(len(grids) / COLUMNS) for architecture, grids in surfaces.items()}
     figure, axes = _panels(COLUMNS * sum(rows.values()), COLUMNS, (3.2, 2.8))
     start = 0
-    for architecture, grids in found.items():
+    for architecture, grids in surfaces.items():
         block = axes[start : start + COLUMNS * rows[architecture]]
         norm = _range(list(grids.values()))
         for ax, grid in zip(block, grids.values(), strict=False):

@@ -50,12 +50,12 @@ class Spectrum(NamedTuple):
 
     @property
     def largest(self) -> float:
-        """Give the largest eigenvalue, in nats per squared unit of weight."""
+        """Return the largest eigenvalue, in nats per squared unit of weight."""
         return float(self.ends["eigenvalue"].max())
 
     @property
     def smallest(self) -> float:
-        """Give the smallest eigenvalue, which is mostly the most negative one."""
+        """Return the smallest eigenvalue, which is mostly the most negative one."""
         return float(self.ends["eigenvalue"].min())
 
 
@@ -107,11 +107,11 @@ def outliers(spectrum: Spectrum) -> tuple[float, float]:
     return count, float(np.sqrt(2 * count / len(t)))
 
 
-def spectrum_table(found: Mapping[str, Spectrum]) -> xr.Dataset:
+def spectrum_table(by_name: Mapping[str, Spectrum]) -> xr.Dataset:
     """Stack spectra for saving: nodes and weights over (model, probe, node), ends over (model, rank)."""
-    densities = [s.density[["eigenvalue", "weight"]] for s in found.values()]
-    ends = [s.ends["eigenvalue"].rename("end") for s in found.values()]
-    model = xr.DataArray(list(found), dims="model", name="model")
+    densities = [s.density[["eigenvalue", "weight"]] for s in by_name.values()]
+    ends = [s.ends["eigenvalue"].rename("end") for s in by_name.values()]
+    model = xr.DataArray(list(by_name), dims="model", name="model")
     return xr.merge(
         [xr.concat(densities, model, combine_attrs="drop"), xr.concat(ends, model, combine_attrs="drop")],
         combine_attrs="drop",
@@ -154,12 +154,12 @@ def noise(
 
 def _noise(model: nn.Module, images: Labelled, draws: int, progress: bool) -> Noise:
     settings = {"format": store.FORMAT, "lambdas": LAMBDAS, "sigma": SIGMA, "draws": draws, "probes": PROBES}
-    told = {name: str(value) for name, value in settings.items()}
-    key = fingerprint(model, [images.inputs, images.targets], told)
+    named = {name: str(value) for name, value in settings.items()}
+    key = fingerprint(model, [images.inputs, images.targets], named)
 
     def measure() -> xr.Dataset:
-        found = gaussian_changes(model, images, LAMBDAS, SIGMA, draws, progress=progress)
-        return found.to_dataset(name="change")
+        changes = gaussian_changes(model, images, LAMBDAS, SIGMA, draws, progress=progress)
+        return changes.to_dataset(name="change")
 
     def foretell() -> xr.Dataset:
         return gaussian_moments(model, images, LAMBDAS, SIGMA, probes=PROBES, progress=progress)
@@ -169,7 +169,7 @@ def _noise(model: nn.Module, images: Labelled, draws: int, progress: bool) -> No
 
 
 def trace_interval(predicted: xr.Dataset) -> tuple[float, float]:
-    """Give the trace's 95 % interval by Student's t, from the moments' standard error 2 e / (lam sigma)^2."""
+    """Return the trace's 95 % interval by Student's t, from the moments' standard error 2 e / (lam sigma)^2."""
     one = predicted.isel(lam=-1)
     error = 2 * float(one["mean_error"]) / (float(one["lam"]) * predicted.attrs["sigma"]) ** 2
     reach = error * float(stdtrit(PROBES - 1, (1 + CONFIDENCE) / 2))
@@ -182,25 +182,25 @@ def deviations(one: Noise) -> xr.Dataset:
     The error of the measured mean is s / sqrt(n), that of the measured variance comes from the draws' fourth moment,
     sqrt((m4 - m2^2) / n); the errors of the estimated traces are added in squares.
     """
-    seen, told = one.measured, one.predicted
+    seen, predicted = one.measured, one.predicted
     n = seen.sizes["draw"]
     centred = seen - seen.mean("draw")
     variance = seen.var("draw", ddof=1)
     spread = (centred**4).mean("draw") - (centred**2).mean("draw") ** 2
-    mean_error = np.sqrt(variance / n + told["mean_error"] ** 2)
-    variance_error = np.sqrt(spread / n + told["variance_error"] ** 2)
+    mean_error = np.sqrt(variance / n + predicted["mean_error"] ** 2)
+    variance_error = np.sqrt(spread / n + predicted["variance_error"] ** 2)
     return xr.Dataset(
         {
-            "mean": (seen.mean("draw") - told["mean"]) / mean_error,
-            "variance": (variance - told["variance"]) / variance_error,
+            "mean": (seen.mean("draw") - predicted["mean"]) / mean_error,
+            "variance": (variance - predicted["variance"]) / variance_error,
         }
     )
 
 
-def noise_table(found: Mapping[str, Noise]) -> xr.Dataset:
+def noise_table(by_name: Mapping[str, Noise]) -> xr.Dataset:
     """Stack measured and foretold loss changes for saving, over (model, ...)."""
-    model = xr.DataArray(list(found), dims="model", name="model")
-    parts = [n.predicted.drop_attrs().assign(change=n.measured) for n in found.values()]
+    model = xr.DataArray(list(by_name), dims="model", name="model")
+    parts = [n.predicted.drop_attrs().assign(change=n.measured) for n in by_name.values()]
     return xr.concat(parts, model, combine_attrs="drop")
 
 
@@ -245,13 +245,13 @@ def pieces(here: Directions, images: Labelled, direction: Tensor, *, progress: b
 
 def both_ways(around: Around, images: Labelled, epoch: int, *, progress: bool = True) -> dict[str, Pieces]:
     """Draw GMI and MLI around the solutions: along Gaussian noise of norm |theta|, and theta - theta_0 (figure 14)."""
-    found = {}
+    lines = {}
     for name, models in around.items():
         here = models[epoch]
         random = space.normalise(here["Gau."], here.model, "global")
-        for which, direction in (("GMI", random), ("MLI", -here["init"])):
-            found[f"{name}, {which}"] = pieces(here, images, direction, progress=progress)
-    return found
+        for way, direction in (("GMI", random), ("MLI", -here["init"])):
+            lines[f"{name}, {way}"] = pieces(here, images, direction, progress=progress)
+    return lines
 
 
 def piece_errors(drawn: Pieces) -> NDArrayF:
@@ -269,14 +269,14 @@ def piece_errors(drawn: Pieces) -> NDArrayF:
     return errors
 
 
-def piece_table(found: Mapping[str, Pieces]) -> xr.Dataset:
+def piece_table(by_name: Mapping[str, Pieces]) -> xr.Dataset:
     """Stack curves and their pieces for saving, over (of, point) and (of, centre)."""
-    curves = np.stack([p.curve["loss"].values for p in found.values()])
+    curves = np.stack([p.curve["loss"].values for p in by_name.values()])
     columns = {
-        name: (("of", "centre"), np.stack([p.centres[name].values for p in found.values()]))
+        name: (("of", "centre"), np.stack([p.centres[name].values for p in by_name.values()]))
         for name in ("loss", "slope", "curvature")
     }
-    return xr.Dataset({**columns, "curve": (("of", "point"), curves)}, coords={"of": list(found)})
+    return xr.Dataset({**columns, "curve": (("of", "point"), curves)}, coords={"of": list(by_name)})
 
 
 # --- surfaces ----------------------------------------------------------------------------------------------------
@@ -401,9 +401,9 @@ def axis_names(grid: xr.Dataset) -> tuple[str, str]:
     return shape_of(first).name or "no name", shape_of(second).name or "no name"
 
 
-def surface_table(found: Mapping[str, Mapping[str, xr.Dataset]]) -> xr.Dataset:
+def surface_table(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> xr.Dataset:
     """Stack surfaces for saving: loss, and both coordinates, over (surface, i, j)."""
-    every = {f"{name}, {which}": grid for name, grids in found.items() for which, grid in grids.items()}
+    every = {f"{name}, {plane}": grid for name, grids in surfaces.items() for plane, grid in grids.items()}
     parts: dict[str, tuple[tuple[str, ...], NDArrayF]] = {
         "loss": (("surface", "i", "j"), np.stack([g["loss"].values for g in every.values()])),
         "lam1": (("surface", "i"), np.stack([g["lam1"].values for g in every.values()])),

@@ -213,7 +213,7 @@ def claimed_cells(known: ClassPairs, dataset: str) -> ClassPairs:
 
 
 def cell_shares(rates: xr.DataArray, cells: ClassPairs) -> Floats:
-    """Give the share of a's errors that go to b, CCTM(a, b) / (1 - CCTM(a, a)), cell by cell; NaN without errors."""
+    """Return the share of a's errors that go to b, CCTM(a, b) / (1 - CCTM(a, a)), cell by cell; NaN without errors."""
     rows, columns = _indices(rates, cells)
     errors = 1 - rates.values[rows, rows]
     shares: Floats = np.divide(rates.values[rows, columns], errors, out=np.full(len(rows), np.nan), where=errors > 1e-9)
@@ -272,7 +272,7 @@ def one_partner_takes_all(rates: Mapping[str, xr.DataArray], known: ClassPairs, 
 
 
 def beside_table_1(rates: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """Set this run's recalls beside both versions of the paper's Table 1; array (model, true) in [0, 1].
+    """Return this run's recalls beside both versions of the paper's Table 1; array (model, true) in [0, 1].
 
     Raises:
         ValueError: the classes are not CIFAR-10's.
@@ -297,7 +297,7 @@ def _all(histories: Histories) -> list[xr.Dataset]:
 
 
 def _untestable(histories: Histories, pairs: ClassPairs) -> str:
-    """Say why there is no test of some pairs against others; empty where there is one."""
+    """Write why there is no test of some pairs against others; empty where there is one."""
     runs = _all(histories)
     if not pairs:
         return "no pair interferes"
@@ -319,7 +319,7 @@ def _recall_steps(history: xr.Dataset, epochs: tuple[int, int] | None = None) ->
 
 
 def _with_partners(history: xr.Dataset, pairs: ClassPairs) -> tuple[Floats, Floats]:
-    """Give the changes of the pairs' cells and those of the recalls they lead to, both (epoch, cell)."""
+    """Return the changes of the pairs' cells and those of the recalls they lead to, both (epoch, cell)."""
     rows, columns = _indices(history["train_cctm"], both_ways(pairs))
     return changes(history["train_cctm"]).values[:, rows, columns], _recall_steps(history)[:, columns]
 
@@ -336,7 +336,7 @@ def _with_others(history: xr.Dataset, pairs: ClassPairs) -> Floats:
 def _interval(
     series: Sequence[tuple[Floats, ...]], statistic: Callable[..., float], *, block: int = 4
 ) -> tuple[float, float]:
-    """Give the 95 % interval of a statistic's mean over runs, by leaving out blocks of consecutive changes in turn.
+    """Return the 95 % interval of a statistic's mean over runs, by leaving out blocks of consecutive changes in turn.
 
     Blocks, because neighbouring changes depend on one another: what rose by chance falls again. With n changes and
     blocks of l a run's variance is (n - l)^2 / (n l) var(statistics left)   (Kuensch 1989, moving-block jackknife)
@@ -354,14 +354,14 @@ def _interval(
 
 
 def _lead(shares: xr.DataArray, a: str, b: str) -> float:
-    """Give by how much b leads the runner-up among a's notes, of the epochs that have one; NaN without any note."""
+    """Return by how much b leads the runner-up among a's notes, of the epochs that have one; NaN without any note."""
     row = shares.sel(true=a).drop_sel(note=NONE).values
     partner = class_index([str(n) for n in shares["true"].values], b)
     return float(row[partner] - np.delete(row, partner).max()) / row.sum() if row.sum() > 0 else np.nan
 
 
 def _stays(notes: Sequence[xr.DataArray], a: str, b: str) -> str:
-    """Say how long b stays a's note, on average over runs."""
+    """Write how long b stays a's note, on average over runs."""
     measured = [persistence(of_run, a, b) for of_run in notes]
     share, longest = (np.mean([float(m[name]) for m in measured]) for name in ("share", "longest"))
     return f"{b} in {a}'s notes in {share:.0%} of the epochs, longest run {longest:.1f}"

@@ -258,7 +258,7 @@ def _note_lines(ax: Axes, notes: xr.DataArray, ends: Sequence[int], names: Seque
 
 
 def _size(values: xr.DataArray) -> float:
-    """Give a marker size in points at which the epochs shown fit beside one another."""
+    """Return a marker size in points at which the epochs shown fit beside one another."""
     return float(np.clip(300 / max(values.size, 1), 2.5, 7))
 
 

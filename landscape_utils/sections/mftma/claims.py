@@ -96,24 +96,24 @@ class Depths(NamedTuple):
     late: list[str]
 
 
-def depths(found: xr.Dataset) -> Depths:
-    """Tell early from late layers; the pixels are neither."""
-    names = [str(name) for name in found["layer"].values[found["depth"].values > 0]]
+def depths(geometry: xr.Dataset) -> Depths:
+    """Distinguish early from late layers; the pixels are neither."""
+    names = [str(name) for name in geometry["layer"].values[geometry["depth"].values > 0]]
     return Depths(names, names[: max(1, len(names) // 2)], names[-max(1, round(len(names) / 4)) :])
 
 
-def alike_at_best(found: xr.Dataset) -> Judgement:
+def alike_at_best(geometry: xr.Dataset) -> Judgement:
     """MG-3: at the best epoch three subsets agree layer by layer, and permuted capacity is at its lower bound.
 
     Args:
-        found: as `manifold_study.by_epoch` gives, with the epoch `best`.
+        geometry: as `manifold_study.by_epoch` gives, with the epoch `best`.
     """
-    best = found.sel(epoch="best", layer=depths(found).every)
+    best = geometry.sel(epoch="best", layer=depths(geometry).every)
     capacity = best["capacity"].mean("seed")
     three = capacity.sel(subset=list(LEARNED))
     ratio = three.max("subset") / three.min("subset")
     above = capacity.sel(subset="permuted") / best["lower_bound"].sel(subset="permuted").mean("seed")
-    last = (best["capacity"] / best["lower_bound"]).sel(subset="permuted", layer=depths(found).every[-1]).values
+    last = (best["capacity"] / best["lower_bound"]).sel(subset="permuted", layer=depths(geometry).every[-1]).values
     return judge(
         "MG-3",
         criterion="at every layer (means over seeds): the largest of the three capacities is at most "
@@ -127,15 +127,15 @@ def alike_at_best(found: xr.Dataset) -> Judgement:
     )
 
 
-def late_layers_memorize(found: xr.Dataset, claim: str = "MG-4") -> Judgement:
+def late_layers_memorize(geometry: xr.Dataset, claim: str = "MG-4") -> Judgement:
     """MG-4, and MG-14 on spheres: permuted capacity rises in the late layers only, and restored capacity falls there.
 
     Args:
-        found: as `manifold_study.by_epoch` gives, with the epochs best and final.
+        geometry: as `manifold_study.by_epoch` gives, with the epochs best and final.
         claim: which of the two.
     """
-    where = depths(found)
-    change = found["capacity"].sel(epoch="final") / found["capacity"].sel(epoch="best") - 1
+    where = depths(geometry)
+    change = geometry["capacity"].sel(epoch="final") / geometry["capacity"].sel(epoch="best") - 1
     late, early = (change.sel(layer=names).mean("layer") for names in (where.late, where.early))
     rises, falls = (late.sel(subset=subset).values for subset in ("permuted", "restored"))
     before = early.sel(subset="permuted").values
@@ -155,9 +155,9 @@ def late_layers_memorize(found: xr.Dataset, claim: str = "MG-4") -> Judgement:
     )
 
 
-def shrinking_with_depth(found: xr.Dataset) -> Judgement:
+def shrinking_with_depth(geometry: xr.Dataset) -> Judgement:
     """MG-5: radius and dimension fall with depth, at the best epoch, in the three subsets of learned classes."""
-    best = found.sel(epoch="best", layer=depths(found).every)
+    best = geometry.sel(epoch="best", layer=depths(geometry).every)
     rho = {
         (quantity, subset): np.array(
             [rank_correlation(best["depth"].values, row) for row in best[quantity].sel(subset=subset)]
@@ -210,9 +210,9 @@ def theory_matches(counted: xr.Dataset) -> Judgement:
     )
 
 
-def balls_match(found: xr.Dataset) -> Judgement:
+def balls_match(geometry: xr.Dataset) -> Judgement:
     """MG-16: capacity is close to that of balls of the manifolds' radius and dimension."""
-    ratio = (found["capacity"] / found["ball_capacity"]).values.ravel()
+    ratio = (geometry["capacity"] / geometry["ball_capacity"]).values.ravel()
     ratio = ratio[np.isfinite(ratio)]
     off = np.abs(np.log(ratio))
     return judge(
@@ -228,19 +228,19 @@ def balls_match(found: xr.Dataset) -> Judgement:
     )
 
 
-def share_of_permuted(found: xr.Dataset, layers: list[str]) -> Judgement:
+def share_of_permuted(geometry: xr.Dataset, layers: list[str]) -> Judgement:
     """MG-15: early capacity hardly depends on epsilon; at the last layer test falls and permuted manifolds separate.
 
     Args:
-        found: as `manifold_study.by_epsilon` gives.
+        geometry: as `manifold_study.by_epsilon` gives.
         layers: the first, the middle and the last.
     """
-    capacity = found["capacity"].mean("seed")
+    capacity = geometry["capacity"].mean("seed")
     test = capacity.sel(subset="test")
     spread = {layer: float(test.sel(layer=layer).max() / test.sel(layer=layer).min()) for layer in layers[:2]}
-    rho = rank_correlation(found["epsilon"].values, test.sel(layer=layers[-1]).values)
-    noisy = capacity.sel(subset="permuted", layer=layers[-1]).where(found["epsilon"] > 0, drop=True)
-    apart = (noisy / found["lower_bound"].mean("seed").sel(subset="permuted", layer=layers[-1])).min()
+    rho = rank_correlation(geometry["epsilon"].values, test.sel(layer=layers[-1]).values)
+    noisy = capacity.sel(subset="permuted", layer=layers[-1]).where(geometry["epsilon"] > 0, drop=True)
+    apart = (noisy / geometry["lower_bound"].mean("seed").sel(subset="permuted", layer=layers[-1])).min()
     return judge(
         "MG-15",
         criterion="over epsilon, test capacity at the first and the middle layer changes by at most a factor of "
@@ -251,7 +251,7 @@ def share_of_permuted(found: xr.Dataset, layers: list[str]) -> Judgement:
         + f"; at {layers[-1]} rho = {rho:.2f}, permuted at least {float(apart):.2f} times 2 / M",
         holds=max(spread.values()) <= ALIKE and rho <= -0.8 and float(apart) > ALIKE,
         effect=rho,
-        reason="one seed at each other share" if _fewest(found) < 2 else "",
+        reason="one seed at each other share" if _fewest(geometry) < 2 else "",
         clear=all(abs(v - ALIKE) > 0.05 for v in (*spread.values(), float(apart))),
     )
 
@@ -318,6 +318,6 @@ def _by_layer(values: xr.DataArray) -> str:
     return ", ".join(f"{float(v):.2f}" for v in values)
 
 
-def _fewest(found: xr.Dataset) -> int:
+def _fewest(geometry: xr.Dataset) -> int:
     """Count the seeds at the share that has the fewest."""
-    return int(found["train_accuracy"].notnull().sum("seed").min())
+    return int(geometry["train_accuracy"].notnull().sum("seed").min())

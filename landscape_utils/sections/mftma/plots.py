@@ -53,19 +53,19 @@ def _lines(values: xr.DataArray, colour: str, label: str, *, ax: Axes) -> None:
     ax.plot(values["epoch"], values.mean("seed", skipna=False), color=colour, lw=2, label=label)
 
 
-def geometry_grid(found: xr.Dataset, quantities: Sequence[str] = QUANTITIES) -> Figure:
+def geometry_grid(geometry: xr.Dataset, quantities: Sequence[str] = QUANTITIES) -> Figure:
     """Draw quantities (rows) by layer at epochs (columns), one colour a subset: mean over seeds, and its 95 % interval.
 
     The dotted line is the capacity of points without structure, 2 / M.
 
     Args:
-        found: as `manifold_study.by_epoch` gives.
+        geometry: as `manifold_study.by_epoch` gives.
         quantities: which.
     """
-    size = (4.6 * found.sizes["epoch"] + 1, 2.1 * len(quantities) + 0.6)
+    size = (4.6 * geometry.sizes["epoch"] + 1, 2.1 * len(quantities) + 0.6)
     figure, axes = plt.subplots(
         len(quantities),
-        found.sizes["epoch"],
+        geometry.sizes["epoch"],
         figsize=size,
         layout="constrained",
         squeeze=False,
@@ -73,11 +73,11 @@ def geometry_grid(found: xr.Dataset, quantities: Sequence[str] = QUANTITIES) -> 
         sharey="row",
     )
     for row, quantity in zip(axes, quantities, strict=True):
-        for ax, epoch in zip(row, found["epoch"].values, strict=True):
-            geometry_axes(found.sel(epoch=epoch), quantity, ax=ax)
+        for ax, epoch in zip(row, geometry["epoch"].values, strict=True):
+            geometry_axes(geometry.sel(epoch=epoch), quantity, ax=ax)
         row[0].set_ylabel(LABELS[quantity], fontsize=9)
         row[0].set_ylim(bottom=0)
-    for ax, epoch in zip(axes[0], found["epoch"].values, strict=True):
+    for ax, epoch in zip(axes[0], geometry["epoch"].values, strict=True):
         ax.set_title({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"), fontsize=11)
     figure.supxlabel("layer, after its nonlinearity (0: pixels)", fontsize=10)
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -85,16 +85,16 @@ def geometry_grid(found: xr.Dataset, quantities: Sequence[str] = QUANTITIES) -> 
     return figure
 
 
-def geometry_axes(found: xr.Dataset, quantity: str, *, ax: Axes | None = None) -> Axes:
+def geometry_axes(geometry: xr.Dataset, quantity: str, *, ax: Axes | None = None) -> Axes:
     """Draw one quantity by layer.
 
     Args:
-        found: over (subset, layer), and seed if there are several.
+        geometry: over (subset, layer), and seed if there are several.
         quantity: a variable.
         ax: where to draw.
     """
     ax = ax or new_axes()
-    several = found if "seed" in found.dims else found.expand_dims("seed")
+    several = geometry if "seed" in geometry.dims else geometry.expand_dims("seed")
     for place, (name, colour) in enumerate(SUBSET_COLOURS.items()):
         if name in several["subset"].values:
             values = several[quantity].sel(subset=name)
@@ -114,21 +114,21 @@ def _with_interval(x: np.ndarray, values: np.ndarray, colour: str, label: str, *
     ax.errorbar(x, mean, yerr=reach, color=colour, lw=1.8, marker="o", ms=3, elinewidth=1, capsize=2, label=label)
 
 
-def epsilon_row(found: xr.Dataset, layers: Sequence[str]) -> Figure:
+def epsilon_row(geometry: xr.Dataset, layers: Sequence[str]) -> Figure:
     """Draw capacity against the share of permuted labels, one panel a layer, at the final epoch.
 
     Args:
-        found: as `manifold_study.by_epsilon` gives.
+        geometry: as `manifold_study.by_epsilon` gives.
         layers: names, in the order of the panels.
     """
     figure, axes = plt.subplots(1, len(layers), figsize=(10, 3.1), layout="constrained", sharey=True)
     for ax, layer in zip(axes, layers, strict=True):
         for name, colour in SUBSET_COLOURS.items():
-            values = found["capacity"].sel(subset=name, layer=layer)
-            ax.plot(found["epsilon"], values, color=colour, marker=".", lw=0, alpha=0.5)
-            ax.plot(found["epsilon"], values.mean("seed"), color=colour, marker="o", ms=4, lw=1.8, label=name)
-        ax.axhline(float(found["lower_bound"].mean()), color="black", lw=1, ls=":")
-        ax.set_title(f"layer {int(found['depth'].sel(layer=layer))} ({layer})", fontsize=10)
+            values = geometry["capacity"].sel(subset=name, layer=layer)
+            ax.plot(geometry["epsilon"], values, color=colour, marker=".", lw=0, alpha=0.5)
+            ax.plot(geometry["epsilon"], values.mean("seed"), color=colour, marker="o", ms=4, lw=1.8, label=name)
+        ax.axhline(float(geometry["lower_bound"].mean()), color="black", lw=1, ls=":")
+        ax.set_title(f"layer {int(geometry['depth'].sel(layer=layer))} ({layer})", fontsize=10)
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("capacity (manifolds per dimension)")
     axes[-1].legend(fontsize=8, frameon=False)
@@ -137,7 +137,7 @@ def epsilon_row(found: xr.Dataset, layers: Sequence[str]) -> Figure:
 
 
 def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
-    """Set mean-field capacity against the empirical one, and against that of balls.
+    """Draw mean-field capacity against the empirical one, and against that of balls.
 
     Args:
         counted: as `manifold_study.capacities` gives.

@@ -85,8 +85,8 @@ def geometry(
         Dataset over (subset, layer): capacity, radius, dimension, centre_correlation, rank, lower_bound (2 / M) and
         ball_capacity (of balls of that radius and dimension); NaN for an empty subset. `depth` is over layer.
     """
-    found = places(model, labels)
-    chosen = found if layers is None else [place for place in found if place.name in layers]
+    known = places(model, labels)
+    chosen = known if layers is None else [place for place in known if place.name in layers]
     names = [place.name for place in chosen]
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in names]
     shape = (len(subsets), len(names))
@@ -109,9 +109,9 @@ def geometry(
 
 def subset_geometry(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[str, float]:
     """Measure the manifolds of one layer."""
-    found = mftma(clouds, n_t=n_t, seed=seed)
-    radius, dimension = (float(np.median(found[f"manifold_{name}"])) for name in ("radius", "dimension"))
-    same = {name: float(found[name]) for name in ("capacity", "centre_correlation", "rank", "lower_bound")}
+    manifolds = mftma(clouds, n_t=n_t, seed=seed)
+    radius, dimension = (float(np.median(manifolds[f"manifold_{name}"])) for name in ("radius", "dimension"))
+    same = {name: float(manifolds[name]) for name in ("capacity", "centre_correlation", "rank", "lower_bound")}
     return {**same, "radius": radius, "dimension": dimension, "ball_capacity": ball_capacity(radius, dimension)}
 
 
@@ -135,7 +135,7 @@ def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr
 
 @lru_cache(maxsize=2)
 def labels_of(run: Run) -> PermutedLabels:
-    """Give a run's data; those of the last two runs are kept, for drawing or reading them takes a second."""
+    """Return a run's data; those of the last two runs are kept, for drawing or reading them takes a second."""
     return run.labels()
 
 
@@ -146,17 +146,17 @@ def by_epoch(
     with tqdm(total=len(runs) * len(epochs), desc="manifolds", unit="model", disable=not progress, **BAR) as bar:
 
         def one(run: Run, epoch: Epoch) -> xr.Dataset:
-            found = geometry_of(run, epoch, sampling)
+            measured = geometry_of(run, epoch, sampling)
             bar.update()
-            return found
+            return measured
 
         each = [xr.concat([one(run, e) for e in epochs], xr.Variable("epoch", list(map(str, epochs)))) for run in runs]
     return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
-def three_layers(found: xr.Dataset) -> list[str]:
+def three_layers(table: xr.Dataset) -> list[str]:
     """Name the first, the middle and the last layer behind the pixels."""
-    names = [str(name) for name in found["layer"].values if name != PIXELS]
+    names = [str(name) for name in table["layer"].values if name != PIXELS]
     return [names[0], names[(len(names) - 1) // 2], names[-1]]
 
 
@@ -204,7 +204,7 @@ def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, siz
 
 
 def capacities(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int) -> xr.Dataset:
-    """Set the mean-field capacity beside the empirical one, at the final epoch (geometry of memorization, figure 1B).
+    """Compute the mean-field capacity and the empirical one, at the final epoch (geometry of memorization, figure 1B).
 
     Where a layer's features do not suffice for half of all dichotomies, the empirical capacity is NaN.
 
@@ -229,7 +229,7 @@ def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotom
     model, labels = run.model(), labels_of(run)
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]
-    found = {
+    counts = {
         name: np.full((len(SUBSETS), len(names)), np.nan)
         for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
     }
@@ -241,14 +241,14 @@ def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotom
         )
         for j, name in enumerate(names):
             theory = mftma(clouds[name], n_t=n_t)
-            found["mean_field"][i, j], found["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
+            counts["mean_field"][i, j], counts["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
             try:
                 counted = empirical_capacity(clouds[name], dichotomies=dichotomies, progress=False)
             except ValueError:
                 continue  # the layer has too few features
-            found["empirical"][i, j], found["low"][i, j], found["high"][i, j] = counted[:3]
+            counts["empirical"][i, j], counts["low"][i, j], counts["high"][i, j] = counted[:3]
     return xr.Dataset(
-        {name: (("subset", "layer"), values) for name, values in found.items()},
+        {name: (("subset", "layer"), values) for name, values in counts.items()},
         coords={"subset": list(SUBSETS), "layer": names},
         attrs={"points": points, "dichotomies": dichotomies},
     )

@@ -53,12 +53,12 @@ def last_convolution_gives_it_back(tables: Mapping[str, xr.Dataset]) -> Judgemen
     if len(convolutions) < 2:
         reason = f"{name} has no two convolutions"
         return judge("MG-7", criterion=criterion, measured="-", holds=None, reason=reason)
-    found = _Regained.of(table)
-    first, last = found.by_layer[convolutions[0]], found.by_layer[convolutions[-1]]
-    share, lead = last / found.stopped, last - first
-    measured = f"{name}: {_told(table, found)}"
-    if found.final.mean() >= SHARE * found.stopped.mean():
-        reason = f"nothing to give back: the final network has {found.final.mean():.1%} as it is"
+    back = _Regained.of(table)
+    first, last = back.by_layer[convolutions[0]], back.by_layer[convolutions[-1]]
+    share, lead = last / back.stopped, last - first
+    measured = f"{name}: {_told(table, back)}"
+    if back.final.mean() >= SHARE * back.stopped.mean():
+        reason = f"nothing to give back: the final network has {back.final.mean():.1%} as it is"
         return judge("MG-7", criterion=criterion, measured=measured, holds=None, reason=reason)
     holds = float(share.mean()) >= SHARE and student(lead)[0] > 0
     reason = f"ResNet18's part is not tested: there is no {RESNET} among the architectures"
@@ -90,19 +90,19 @@ def early_layers_settle_later(tables: Mapping[str, xr.Dataset]) -> Judgement:
         f"{SETTLED:.0%} of the final one or above: Spearman's correlation of this epoch with the convolution's depth, "
         "averaged over seeds, is below 0 with its interval"
     )
-    told, every = [], {name: _order(table) for name, table in tables.items()}
+    parts, every = [], {name: _order(table) for name, table in tables.items()}
     for name, table in tables.items():
         epochs = settling(table).sel(rewound=_convolutions(table)).mean("seed").values
-        told.append(f"{name}: rho {mean_text(every[name])}; by depth {', '.join(f'{e:.1f}' for e in epochs)}")
+        parts.append(f"{name}: rho {mean_text(every[name])}; by depth {', '.join(f'{e:.1f}' for e in epochs)}")
     rho = next(iter(every.values()))
     if len(rho) < 2:
         reason = "the others have no convolutions that settle at different epochs"
-        return judge("MG-8", criterion=criterion, measured="; ".join(told), holds=None, reason=reason, seeds=len(rho))
+        return judge("MG-8", criterion=criterion, measured="; ".join(parts), holds=None, reason=reason, seeds=len(rho))
     low, high = student(rho)
     return judge(
         "MG-8",
         criterion=criterion,
-        measured="; ".join(told),
+        measured="; ".join(parts),
         holds=high < 0,
         effect=float(rho.mean()),
         interval=(low, high),
@@ -128,23 +128,23 @@ class _Regained(NamedTuple):
         return cls(final(table).sel(subset="test").values, by_layer.pop(ALL), by_layer)
 
     def share(self, layer: str) -> str:
-        """Say which share of what was lost since early stopping a layer gives back, where every seed lost some."""
+        """Write which share of what was lost since early stopping a layer gives back, where every seed lost some."""
         lost = self.stopped - self.final
         return mean_text((self.by_layer[layer] - self.final) / lost) if (lost > 0).all() else "-"
 
 
-def _told(table: xr.Dataset, found: _Regained) -> str:
+def _told(table: xr.Dataset, back: _Regained) -> str:
     titles = dict(zip(table["rewound"].values.tolist(), table["title"].values.tolist(), strict=True))
     convolutions = _convolutions(table)
-    most = max(convolutions, key=lambda name: found.by_layer[name].mean())
-    rows = [f"final {found.final.mean():.1%}, early-stopped {found.stopped.mean():.1%}"]
+    most = max(convolutions, key=lambda name: back.by_layer[name].mean())
+    rows = [f"final {back.final.mean():.1%}, early-stopped {back.stopped.mean():.1%}"]
     for words, name in (("first", convolutions[0]), ("last", convolutions[-1]), ("best", most)):
-        of_best = found.by_layer[name] / found.stopped
+        of_best = back.by_layer[name] / back.stopped
         rows.append(
-            f"{words} ({titles[name]}): {found.by_layer[name].mean():.1%}, {mean_text(of_best)} of the early-stopped, "
-            f"{found.share(name)} of what was lost"
+            f"{words} ({titles[name]}): {back.by_layer[name].mean():.1%}, {mean_text(of_best)} of the early-stopped, "
+            f"{back.share(name)} of what was lost"
         )
-    lead = found.by_layer[convolutions[-1]] - found.by_layer[convolutions[0]]
+    lead = back.by_layer[convolutions[-1]] - back.by_layer[convolutions[0]]
     return "; ".join([*rows, f"last minus first {mean_text(lead)}"])
 
 

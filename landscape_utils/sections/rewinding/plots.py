@@ -64,7 +64,7 @@ def rewind_curves_of(table: xr.Dataset, subset: str, *, ax: Axes | None = None) 
 
 
 def at_stopping(table: xr.Dataset) -> xr.DataArray:
-    """Give the early-stopped network's accuracies, over (seed, subset)."""
+    """Return the early-stopped network's accuracies, over (seed, subset)."""
     return table["accuracy"].sel(rewound=ALL, epoch=table["stopped"]).drop_vars(("rewound", "epoch", "title"))
 
 
@@ -94,21 +94,21 @@ def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
     return figure
 
 
-def last_layers(found: xr.DataArray, titles: Sequence[str], *, ax: Axes | None = None) -> Axes:
+def last_layers(accuracies: xr.DataArray, titles: Sequence[str], *, ax: Axes | None = None) -> Axes:
     """Draw accuracies with the last k layers rewound to the epoch of early stopping: thin a seed, bold their mean.
 
     Args:
-        found: from `last`, over (seed, last, subset).
+        accuracies: from `last`, over (seed, last, subset).
         titles: of the layers, the first one first.
         ax: where to draw.
     """
     ax = ax or new_axes(6.8, 3.9)
     for (subset, label), colour in zip(KNOWN.items(), (COLOURS[5], COLOURS[0], COLOURS[2]), strict=True):
-        rows = found.sel(subset=subset)
+        rows = accuracies.sel(subset=subset)
         ax.plot(rows["last"], rows.transpose("last", "seed"), color=colour, lw=0.6, alpha=0.7)
         ax.plot(rows["last"], rows.mean("seed"), color=colour, lw=2, marker="o", ms=5, label=label)
     names = ["0", *(f"{k}: from {title}" for k, title in enumerate(reversed(titles), start=1))]
-    ax.set_xticks(found["last"].values, names, rotation=45, ha="right")
+    ax.set_xticks(accuracies["last"].values, names, rotation=45, ha="right")
     ax.set(xlabel="last layers that are rewound (0: the final network)", ylabel="accuracy")
     _accuracy_axis(ax)
     ax.legend(fontsize=8, frameon=False)
@@ -136,19 +136,19 @@ def settling_scatter(tables: Mapping[str, xr.Dataset], *, ax: Axes | None = None
     return ax
 
 
-def treatment_bars(found: xr.DataArray, *, ax: Axes | None = None) -> Axes:
+def treatment_bars(accuracies: xr.DataArray, *, ax: Axes | None = None) -> Axes:
     """Draw test accuracy by layer and by what becomes of BatchNorm's statistics; means over seeds.
 
     Args:
-        found: from `treatments`, over (bn, seed, rewound, subset).
+        accuracies: from `treatments`, over (bn, seed, rewound, subset).
         ax: where to draw.
     """
     ax = ax or new_axes(7.6, 3.8)
-    width, places = 0.27, np.arange(found.sizes["rewound"])
-    for i, bn in enumerate(found["bn"].values):
-        rows = found.sel(bn=bn, subset="test")
+    width, places = 0.27, np.arange(accuracies.sizes["rewound"])
+    for i, bn in enumerate(accuracies["bn"].values):
+        rows = accuracies.sel(bn=bn, subset="test")
         ax.bar(places + (i - 1) * width, rows.mean("seed"), width, color=COLOURS[i], label=_BN[str(bn)])
-    ax.set_xticks(places, found["title"].values, rotation=45, ha="right")
+    ax.set_xticks(places, accuracies["title"].values, rotation=45, ha="right")
     ax.set(xlabel="layer that is rewound to the epoch of early stopping", ylabel="test accuracy", ylim=(0, None))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), title="BatchNorm")
@@ -159,7 +159,7 @@ def treatment_bars(found: xr.DataArray, *, ax: Axes | None = None) -> Axes:
 
 
 def depth_colours(count: int) -> list[tuple[float, ...]]:
-    """Give a colour for each layer, dark ones first; the palest yellow is left out."""
+    """Return a colour for each layer, dark ones first; the palest yellow is left out."""
     return [tuple(DEPTHS(x)) for x in np.linspace(0, 0.93, count)]
 
 

@@ -67,11 +67,11 @@ class Subject:
         images = self.inputs[: self.train]
         how = {"bn": bn, "images": images, "progress": progress}
         predicted = rewound_predictions(self.model, checkpoints, self.inputs, parts, **how)  # type: ignore[arg-type]
-        found = []
+        tables = []
         for rows, targets in (self.subsets[name] for name in SUBSETS):
             hits = predicted.isel(example=rows.numpy()) == xr.DataArray(targets.numpy(), dims="example")
-            found.append(hits.sum("example") / (len(rows) or np.nan))  # a subset may be empty
-        return xr.concat(found, dim=xr.Variable("subset", list(SUBSETS))).transpose("rewound", "epoch", "subset")
+            tables.append(hits.sum("example") / (len(rows) or np.nan))  # a subset may be empty
+        return xr.concat(tables, dim=xr.Variable("subset", list(SUBSETS))).transpose("rewound", "epoch", "subset")
 
 
 def subject(run: Run, *, images: int, test_images: int) -> Subject:
@@ -141,15 +141,15 @@ def by_layer(subjects: Sequence[Subject], *, progress: bool = True) -> xr.Datase
     """
     seeds = xr.Variable("seed", [s.run.spec.seed for s in subjects])
     every = [s.accuracies(progress=progress) for s in subjects]
-    last = xr.DataArray([int(found["epoch"][-1]) for found in every], {"seed": seeds}, "seed")
+    last = xr.DataArray([int(table["epoch"][-1]) for table in every], {"seed": seeds}, "seed")
     joined = xr.concat(every, dim=seeds, join="outer", fill_value=np.nan)
-    ends = xr.concat([found.isel(epoch=-1, drop=True) for found in every], dim=seeds)
+    ends = xr.concat([table.isel(epoch=-1, drop=True) for table in every], dim=seeds)
     accuracy = joined.where(joined["epoch"] <= last, ends).transpose("seed", "rewound", "epoch", "subset")
     stopped = accuracy.sel(rewound=ALL, subset="test").idxmax("epoch").astype(int)
     first = subjects[0]
     names = {**titles(first.model, first.inputs[:1]), ALL: ALL}
-    found = xr.Dataset({"accuracy": accuracy, "last": last, "stopped": stopped.drop_vars(("rewound", "subset"))})
-    return found.assign_coords(title=("rewound", [names[str(n)] for n in accuracy["rewound"].values])).assign_attrs(
+    table = xr.Dataset({"accuracy": accuracy, "last": last, "stopped": stopped.drop_vars(("rewound", "subset"))})
+    return table.assign_coords(title=("rewound", [names[str(n)] for n in accuracy["rewound"].values])).assign_attrs(
         architecture=first.run.spec.model, images=first.train, test_images=len(first.inputs) - first.train
     )
 
@@ -168,8 +168,8 @@ def best(table: xr.Dataset) -> xr.Dataset:
     accuracy, at_best, epochs = table["accuracy"], [], []
     for choosing, measuring in (HALVES, HALVES[::-1]):
         epoch = accuracy.sel(subset=choosing, drop=True).idxmax("epoch").astype(int)
-        found = accuracy.sel(epoch=epoch).drop_vars("epoch")
-        at_best.append(found.where(found["subset"] != "test", found.sel(subset=measuring, drop=True)))
+        chosen = accuracy.sel(epoch=epoch).drop_vars("epoch")
+        at_best.append(chosen.where(chosen["subset"] != "test", chosen.sel(subset=measuring, drop=True)))
         epochs.append(epoch)
     half = xr.Variable("half", list(HALVES))
     accuracy = xr.concat(at_best, dim=half).mean("half").sel(subset=list(SUBSETS[:-2]))
@@ -177,12 +177,12 @@ def best(table: xr.Dataset) -> xr.Dataset:
 
 
 def final(table: xr.Dataset) -> xr.DataArray:
-    """Give the accuracies of the network with nothing rewound, over (seed, subset)."""
+    """Return the accuracies of the network with nothing rewound, over (seed, subset)."""
     return table["accuracy"].sel(rewound=ALL, drop=True).isel(epoch=-1, drop=True)
 
 
 def settling(table: xr.Dataset, *, share: float = SETTLED) -> xr.DataArray:
-    """Tell from which rewind epoch on the training accuracy stays at `share` of the final one or above.
+    """Return from which rewind epoch on the training accuracy stays at `share` of the final one or above.
 
     Args:
         table: from `by_layer`.
@@ -210,8 +210,8 @@ def last(subjects: Sequence[Subject], table: xr.Dataset) -> xr.DataArray:
         parts = {"last 0": [], **last_layers(one.model, one.inputs[:1])}
         epoch = int(table["stopped"].sel(seed=one.run.spec.seed))
         every.append(one.accuracies(parts, [epoch]).isel(epoch=0, drop=True))
-    found = xr.concat(every, dim=table["seed"].variable).rename(rewound="last")
-    return found.assign_coords(last=np.arange(found.sizes["last"]))
+    accuracies = xr.concat(every, dim=table["seed"].variable).rename(rewound="last")
+    return accuracies.assign_coords(last=np.arange(accuracies.sizes["last"]))
 
 
 def treatments(subjects: Sequence[Subject], table: xr.Dataset) -> xr.DataArray:
@@ -231,5 +231,5 @@ def treatments(subjects: Sequence[Subject], table: xr.Dataset) -> xr.DataArray:
             every.append(one.accuracies(parts, [epoch], bn=bn).isel(epoch=0, drop=True))
         by_bn.append(xr.concat(every, dim=chosen["seed"].variable))
     as_default = xr.concat([nothing, rewound.drop_vars("title")], dim="rewound").transpose(*by_bn[0].dims)
-    found = xr.concat([as_default, *by_bn], dim=xr.Variable("bn", list(TREATMENTS)))
-    return found.assign_coords(title=("rewound", ["nothing", *table["title"].values]))
+    accuracies = xr.concat([as_default, *by_bn], dim=xr.Variable("bn", list(TREATMENTS)))
+    return accuracies.assign_coords(title=("rewound", ["nothing", *table["title"].values]))

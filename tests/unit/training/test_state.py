@@ -33,7 +33,7 @@ def test_interrupted_between_epochs_it_goes_on_bit_identically(
     whole = train(spec, data=small, progress=False)
     weights, history = whole.weights(), whole.history
     subprocess.run(["rm", "-r", str(whole.shelf.folder)], check=True)
-    measure, calls = training.history.measure, []
+    measure, calls = training.history.measure_epoch, []
 
     def interrupted(*arguments: object) -> object:
         calls.append(1)
@@ -42,13 +42,13 @@ def test_interrupted_between_epochs_it_goes_on_bit_identically(
         return measure(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.history, "measure", interrupted)
+        patch.setattr(training.history, "measure_epoch", interrupted)
         # Save after every epoch, however short it is.
         patch.setattr(store, "SAVING", math.inf)
         with pytest.raises(KeyboardInterrupt):
             train(spec, data=small, progress=False)
     epochs = []
-    monkeypatch.setattr(training.history, "measure", lambda *a: epochs.append(1) or measure(*a))
+    monkeypatch.setattr(training.history, "measure_epoch", lambda *a: epochs.append(1) or measure(*a))
     again = train(spec, data=small, progress=False)
     assert len(epochs) == 2  # epochs 3 and 4; the first two were remembered
     assert equal(again.weights(), weights)
