@@ -10,7 +10,7 @@ The criteria were written before any result on the notebook's own seeds was seen
   seed was added.
 
 Beyond the notebook: on the trial seeds 100 and 101, with 20,000 fresh images half of which had permuted labels, MG-10's
-ratio at the initialisation was 0.48 and 0.39; `gradient_study.examples_for` had extrapolated 0.50 and 0.44 from 3,000.
+ratio at the initialisation was 0.48 and 0.39; `study.examples_for` had extrapolated 0.50 and 0.44 from 3,000.
 
 After the results on the notebook's seeds, only the words of MG-10's reason were changed, and MG-11 is measured on 60
 images in place of 100, for speed.

@@ -34,7 +34,7 @@ def memorizing(accuracies: xr.Dataset) -> Judgement:
     """MG-1: training reaches 99 % and test accuracy peaks before and falls.
 
     Args:
-        accuracies: as `memorization.accuracies` gives.
+        accuracies: as `memorized.accuracies` gives.
     """
     test, train = accuracies["test_accuracy"], accuracies["train_accuracy"]
     last = train.sel(epoch=accuracies["last"]).values
@@ -60,7 +60,7 @@ def restored_first(accuracies: xr.Dataset) -> Judgement:
     """MG-2: until memorization begins restored labels are predicted better and better, although others are taught.
 
     Args:
-        accuracies: as `memorization.accuracies` gives.
+        accuracies: as `memorized.accuracies` gives.
     """
     kinds, chance = accuracies["subset_accuracy"], float(accuracies["subset_accuracy"].isel(epoch=0).mean())
     restored, permuted = (kinds.sel(subset=name) for name in ("restored", "permuted"))
@@ -106,7 +106,7 @@ def alike_at_best(geometry: xr.Dataset) -> Judgement:
     """MG-3: at the best epoch three subsets agree layer by layer, and permuted capacity is at its lower bound.
 
     Args:
-        geometry: as `manifold_study.by_epoch` gives, with the epoch `best`.
+        geometry: as `study.by_epoch` gives, with the epoch `best`.
     """
     best = geometry.sel(epoch="best", layer=depths(geometry).every)
     capacity = best["capacity"].mean("seed")
@@ -131,7 +131,7 @@ def late_layers_memorize(geometry: xr.Dataset, claim: str = "MG-4") -> Judgement
     """MG-4, and MG-14 on spheres: permuted capacity rises in the late layers only, and restored capacity falls there.
 
     Args:
-        geometry: as `manifold_study.by_epoch` gives, with the epochs best and final.
+        geometry: as `study.by_epoch` gives, with the epochs best and final.
         claim: which of the two.
     """
     where = depths(geometry)
@@ -187,7 +187,7 @@ def theory_matches(counted: xr.Dataset) -> Judgement:
     """MG-6: mean-field capacity matches the empirical one.
 
     Args:
-        counted: as `manifold_study.capacities` gives.
+        counted: as `study.capacities` gives.
     """
     by_pair = (counted["mean_field"] / counted["empirical"]).stack(pair=("subset", "layer"))
     known = by_pair.dropna("pair")
@@ -232,7 +232,7 @@ def share_of_permuted(geometry: xr.Dataset, layers: list[str]) -> Judgement:
     """MG-15: early capacity hardly depends on epsilon; at the last layer test falls and permuted manifolds separate.
 
     Args:
-        geometry: as `manifold_study.by_epsilon` gives.
+        geometry: as `study.by_epsilon` gives.
         layers: the first, the middle and the last.
     """
     capacity = geometry["capacity"].mean("seed")

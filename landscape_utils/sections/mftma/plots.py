@@ -30,7 +30,7 @@ def accuracy_course(accuracies: xr.Dataset) -> Figure:
     """Draw accuracy by epoch: training and test beside the four label subsets; thin a seed, bold the mean.
 
     Args:
-        accuracies: as `memorization.accuracies` gives.
+        accuracies: as `memorized.accuracies` gives.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained", sharey=True)
     for name, colour, label in (("train", COLOURS[5], "training, labels as taught"), ("test", COLOURS[3], "test")):
@@ -59,7 +59,7 @@ def geometry_grid(geometry: xr.Dataset, quantities: Sequence[str] = QUANTITIES) 
     The dotted line is the capacity of points without structure, 2 / M.
 
     Args:
-        geometry: as `manifold_study.by_epoch` gives.
+        geometry: as `study.by_epoch` gives.
         quantities: which.
     """
     size = (4.6 * geometry.sizes["epoch"] + 1, 2.1 * len(quantities) + 0.6)
@@ -118,7 +118,7 @@ def epsilon_row(geometry: xr.Dataset, layers: Sequence[str]) -> Figure:
     """Draw capacity against the share of permuted labels, one panel a layer, at the final epoch.
 
     Args:
-        geometry: as `manifold_study.by_epsilon` gives.
+        geometry: as `study.by_epsilon` gives.
         layers: names, in the order of the panels.
     """
     figure, axes = plt.subplots(1, len(layers), figsize=(10, 3.1), layout="constrained", sharey=True)
@@ -140,7 +140,7 @@ def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
     """Draw mean-field capacity against the empirical one, and against that of balls.
 
     Args:
-        counted: as `manifold_study.capacities` gives.
+        counted: as `study.capacities` gives.
         balls: `capacity` and `ball_capacity`, with a dimension `subset`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 4), layout="constrained")
