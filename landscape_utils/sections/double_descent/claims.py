@@ -108,7 +108,8 @@ def wobble(curve: NDArrayF) -> float:
     """Return how far a curve goes back on its way from the first to the last value, as a share of its range."""
     forward = curve if curve[-1] >= curve[0] else -curve
     back = np.maximum.accumulate(forward) - forward
-    return float(back.max() / max(np.ptp(curve), np.finfo(float).tiny))
+    span = float(np.ptp(curve))
+    return float(back.max()) / span if span else 0.0
 
 
 def _lows(changes: NDArrayF, curves: xr.DataArray) -> list[float]:
