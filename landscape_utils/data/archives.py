@@ -60,7 +60,7 @@ def pack(name: str, root: Path, packed: Path, *, download: bool) -> None:
 
 
 def not_there(name: str, root: Path, reason: object) -> str:
-    """Write where a dataset was looked for and how to get it there."""
+    """Return where a dataset was looked for and how to get it there."""
     return (
         f"{name} is not in {root} and could not be fetched ({reason}); put {name}.npz or the published files "
         f"there, or run `landscape data {name}` where there is a network"

@@ -86,7 +86,7 @@ class Dataset:
 
     @property
     def sizes(self) -> str:
-        """Write in words how many images there are, as every picture does."""
+        """Return in words how many images there are, as every picture does."""
         return f"{self.name}: {self.train.size:,} training and {self.test.size:,} test images"
 
     def to(self, device: torch.device | str) -> Dataset:

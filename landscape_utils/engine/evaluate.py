@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Progress = bool | Tick
 Known = Mapping[kept_points.Name, Sums]
-Place = Callable[[tuple[float, ...]], tuple[float, ...]]
+Placing = Callable[[tuple[float, ...]], tuple[float, ...]]
 Span = float | tuple[tuple[float, float], tuple[float, float]]
 
 CHECKED = 5  # points at which bf16 is compared with float32
@@ -169,7 +169,7 @@ def refine(
     orthogonal: bool = False,
     **how: Unpack[Options],
 ) -> Iterator[xr.Dataset]:
-    """Return a surface's ever finer grids as they are finished: 2 x 2 points, 3 x 3, 5 x 5, and so on up to all.
+    """Yield a surface's ever finer grids as they are finished: 2 x 2 points, 3 x 3, 5 x 5, and so on up to all.
 
     Each grid holds the points of the one before. Arguments and errors are those of `surface`.
     """
@@ -251,7 +251,7 @@ class _Landscape:
 
 
 def _refined(
-    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options, place: Place = tuple
+    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options, place: Placing = tuple
 ) -> Iterator[xr.Dataset]:
     """Evaluate level by level, keep what is finished, and give each level's Dataset.
 
@@ -282,7 +282,7 @@ def _refined(
             yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, attrs)
 
 
-def _points(axes: Axes, place: Place) -> list[tuple[float, ...]]:
+def _points(axes: Axes, place: Placing) -> list[tuple[float, ...]]:
     return [place(point) for point in product(*axes.values())]
 
 
@@ -364,7 +364,7 @@ def _dataset(
     axes: Axes,
     classes: list[str],
     examples: NDArray[np.int64],
-    attributes: dict[str, Any],
+    attrs: dict[str, Any],
 ) -> xr.Dataset:
     """Gather a grid's totals into means."""
     shape = tuple(len(axis) for axis in axes.values())
@@ -381,5 +381,5 @@ def _dataset(
             "recall": ((*dims, "class"), right / share, {"units": "share of the class"}),
         },
         coords={**axes, "class": classes, "examples": ("class", examples)},
-        attrs={**attributes, "nonfinite_points": int((~np.isfinite(mean_loss)).sum())},
+        attrs={**attrs, "nonfinite_points": int((~np.isfinite(mean_loss)).sum())},
     )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from landscape_utils.data.datasets import class_index
 from landscape_utils.interference.cctm import ClassPairs, interference_only, recalls
+from landscape_utils.kit import Floats
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 NONE = -2  # where the paper plots that no class interferes by more than 0.1 %

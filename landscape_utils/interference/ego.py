@@ -44,7 +44,7 @@ def refine_ego(
     gradients: tuple[Tensor, Tensor] | None = None,
     **how: Unpack[Options],
 ) -> Iterator[xr.Dataset]:
-    """Return ever finer grids of an interference space as they are finished; see `ego_surface`."""
+    """Yield ever finer grids of an interference space as they are finished; see `ego_surface`."""
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma is {sigma}; it must be above 0")
     data = resident(model, data)

@@ -58,8 +58,8 @@ def flat_area(space_: xr.Dataset, *, tolerance: float = FLAT) -> xr.Dataset:
     area = share * float(np.ptp(x) * np.ptp(y))
     scale = float(space_.attrs["norm_1"]) * float(space_.attrs["norm_2"]) / float(space_.attrs["weight_norm"]) ** 2
     cells = (len(x) - 1) * (len(y) - 1)
-    index = {"theta": area, "walked": area * scale, "share": share}
-    return xr.Dataset({**index, "cut_off": edge, "unresolved": share * cells < 1})
+    areas = {"theta": area, "walked": area * scale, "share": share}
+    return xr.Dataset({**areas, "cut_off": edge, "unresolved": share * cells < 1})
 
 
 def _subdivided(values: NDArray[np.float64]) -> NDArray[np.float64]:

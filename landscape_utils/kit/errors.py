@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> ValueError:
-    """Write that a name is unknown and which valid names are nearest to it.
+    """Return an error that names what is unknown and the valid names nearest to it.
 
     Args:
         kind: what the name was meant to name, e.g. "model".

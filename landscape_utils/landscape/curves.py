@@ -179,7 +179,7 @@ def _checked(lam: ArrayLike, loss: ArrayLike) -> tuple[Vector, Vector]:
 
 
 def _unfit(x: Vector, y: Vector, at: float, spread: float, tolerance: float) -> str | None:
-    """Write why a curve cannot be looked at; None where it can."""
+    """Return why a curve cannot be looked at; None where it can."""
     missing = int((~np.isfinite(y)).sum())
     if len(y) < FEWEST:
         return f"{len(y)} points are too few; a shape needs {FEWEST}"
@@ -251,7 +251,7 @@ def _on_slope(y: Vector, i: int, tolerance: float) -> bool:
 
 
 def _counted(pattern: str) -> str:
-    """Write how many turning points there are."""
+    """Return how many turning points there are."""
     said = []
     for kind, one, many in (("-", "minimum", "minima"), ("+", "maximum", "maxima")):
         count = pattern.count(kind)

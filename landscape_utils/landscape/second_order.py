@@ -53,8 +53,8 @@ def slope_and_curvature(
     operator = HessianOperator(model, data)
     d, rows = operator.checked(direction), []
     for lam in tqdm(axis, desc="slope and curvature", unit="point", disable=not progress, **BAR):
-        product = operator.expand(d, at=operator.origin + float(lam) * d if lam else None)
-        rows.append((product.loss, _dot(d, product.gradient), _dot(d, product.product)))
+        expansion = operator.expand(d, at=operator.origin + float(lam) * d if lam else None)
+        rows.append((expansion.loss, _dot(d, expansion.gradient), _dot(d, expansion.product)))
     loss, slope, curvature = np.array(rows).T
     return xr.Dataset(
         {

@@ -14,10 +14,9 @@ from landscape_utils.engine import evaluate
 from landscape_utils.engine.engine import BnHandling
 from landscape_utils.engine.grids import grid_axis
 from landscape_utils.engine.space import Normalisation
+from landscape_utils.kit import Floats
 from landscape_utils.landscape.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
 from landscape_utils.landscape.directions import Directions
-
-NDArrayF = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 POINTS = 41
 SPAN = (-1.0, 1.0)
@@ -132,7 +131,7 @@ def fall(line: Line) -> float:
     return float(max(0.0, here - np.nanmin(line.loss.values)))
 
 
-def between(line: Line) -> NDArrayF:
+def between(line: Line) -> Floats:
     """Return the loss from lambda = 0 to 1, point by point."""
     lam = line.grid["lam"].values
     return line.loss.values[(lam >= -1e-9) & (lam <= 1 + 1e-9)]
@@ -143,7 +142,7 @@ def table(lines: Iterable[Line]) -> xr.Dataset:
     lines = list(lines)
     size = max(len(line.loss) for line in lines)
 
-    def padded(values: NDArrayF) -> NDArrayF:
+    def padded(values: Floats) -> Floats:
         return np.concatenate([values, np.full(size - len(values), np.nan)])
 
     labels = [f"{x.architecture}, E={x.epoch}, {x.direction}, {x.walk}" for x in lines]

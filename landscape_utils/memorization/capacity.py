@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from tqdm import tqdm
 
+from landscape_utils.kit import Floats
 from landscape_utils.kit.bars import BAR
 from landscape_utils.memorization.clouds import Clouds, checked_clouds
-
-Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 
@@ -54,7 +52,7 @@ class EmpiricalCapacity(NamedTuple):
     low: float
     high: float
     features: float
-    critical: Array
+    critical: Floats
 
 
 def empirical_capacity(
@@ -100,7 +98,7 @@ def empirical_capacity(
     return EmpiricalCapacity(len(clouds) / middle, len(clouds) / many, len(clouds) / few, middle, critical)
 
 
-def separable(signed: Array) -> bool:
+def separable(signed: Floats) -> bool:
     """Check whether some w has w . x > 0 for every row x, by the alternative: some mean of the rows is zero.
 
     The point of the cone of rays (x, 1) nearest to (0, 1) differs from it if and only if the rows are separable, and
@@ -116,16 +114,16 @@ def separable(signed: Array) -> bool:
     return bool((scaled @ (rays @ weights)[:-1] > 0).all())
 
 
-def _reduced(points: Array) -> Array:
+def _reduced(points: Floats) -> Floats:
     """Remove the mean, and give the points in as few dimensions as they span."""
     centred = points - points.mean(0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     kept = sizes > np.finfo(np.float64).eps * max(points.shape) * sizes[0]
-    reduced: Array = (left * sizes)[:, kept]
+    reduced: Floats = (left * sizes)[:, kept]
     return reduced
 
 
-def _fewest_features(signed: Array, guess: int) -> float:
+def _fewest_features(signed: Floats, guess: int) -> float:
     """Find the least n for which the first n columns separate, from a guess outwards; infinite if there is none."""
     most = signed.shape[1]
     low, high, step = 0, most + 1, 1
@@ -141,7 +139,7 @@ def _fewest_features(signed: Array, guess: int) -> float:
     return float(high) if high <= most else np.inf
 
 
-def _crossing(critical: Array, share: float) -> float:
+def _crossing(critical: Floats, share: float) -> float:
     """Find where the share of separable dichotomies, linear between whole numbers of features, reaches a value."""
     reached = np.sort(critical)[int(np.ceil(share * len(critical))) - 1]
     if not np.isfinite(reached):

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
+
+from landscape_utils.kit import Floats
 
 PATIENCE = 5  # ranks in a row without a new best before higher ones are left alone
 COST_TOLERANCE = 1e-5  # relative decrease of the cost at which a rank's optimisation ends
@@ -31,8 +32,6 @@ ITERATIONS = 200
 BOTH_STARTS = 12  # ranks up to which principal axes are tried as well
 DIGITS = 6  # of the centres' coordinates that steer the descent
 KEPT = 1e-6  # share of its norm that every centre must keep
-
-Array = NDArray[np.float64]
 
 
 class CentreStructure(NamedTuple):
@@ -46,7 +45,7 @@ class CentreStructure(NamedTuple):
 
     basis: Tensor
     correlation: float
-    left: Array
+    left: Floats
 
 
 def centre_structure(centres: Tensor, rank: int | None = None) -> CentreStructure:
@@ -72,7 +71,7 @@ def centre_structure(centres: Tensor, rank: int | None = None) -> CentreStructur
     return CentreStructure(basis, mean_cosine(centred.double().cpu().numpy()), left)
 
 
-def _coordinates(centred: Tensor) -> tuple[Array, Tensor]:
+def _coordinates(centred: Tensor) -> tuple[Floats, Tensor]:
     """Return the centres along their principal axes, and these.
 
     Signs are fixed and the last digits cut off: where many structures are about as good, rounding would otherwise
@@ -86,14 +85,14 @@ def _coordinates(centred: Tensor) -> tuple[Array, Tensor]:
     return shape * (sizes / sizes[0]).double().cpu().numpy().round(2 * DIGITS), axes * signs.T
 
 
-def mean_cosine(points: Array) -> float:
+def mean_cosine(points: Floats) -> float:
     """Average |cos| over pairs of different rows."""
     units = _units(points)
     cosines = np.abs(units @ units.T)
     return float((cosines.sum() - np.trace(cosines)) / (len(points) * (len(points) - 1)))
 
 
-def _by_rank(points: Array, most: int, patience: int) -> tuple[list[Array], Array]:
+def _by_rank(points: Floats, most: int, patience: int) -> tuple[list[Floats], Floats]:
     """Return V for ranks 0, 1, ... and the mean |cos| they leave, infinite where a centre vanishes."""
     structures, left = [np.zeros((points.shape[1], 0))], [mean_cosine(points)]
     while len(left) <= most and len(left) - 1 - int(np.argmin(left)) < patience:
@@ -105,7 +104,7 @@ def _by_rank(points: Array, most: int, patience: int) -> tuple[list[Array], Arra
     return structures, np.array(left)
 
 
-def _starts(points: Array, previous: Array) -> list[Array]:
+def _starts(points: Floats, previous: Floats) -> list[Floats]:
     """Choose where the search for the next rank's structure starts."""
     rank = previous.shape[1] + 1
     further = np.linalg.svd(_units(_without(points, previous)), full_matrices=False)[2][:1].T
@@ -113,7 +112,7 @@ def _starts(points: Array, previous: Array) -> list[Array]:
     return starts if rank > BOTH_STARTS else [*starts, np.eye(points.shape[1])[:, :rank]]
 
 
-def _least_correlated(points: Array, start: Array) -> Array:
+def _least_correlated(points: Floats, start: Floats) -> Floats:
     """Descend from a start of the wanted rank; the cost depends on the columns' span alone, so that nothing binds."""
     products = points @ points.T
     solution = minimize(
@@ -126,7 +125,7 @@ def _least_correlated(points: Array, start: Array) -> Array:
     return np.linalg.qr(solution.x.reshape(start.shape))[0]
 
 
-def _cost(points: Array, products: Array, columns: Array) -> tuple[float, Array]:
+def _cost(points: Floats, products: Floats, columns: Floats) -> tuple[float, Floats]:
     """Return half the sum of squared cosines once the span of the columns is removed, and its gradient.
 
     Written in products of centres, which is half the work: y_m . y_n = c_m . c_n - (V^T c_m) . (V^T c_n).
@@ -143,20 +142,20 @@ def _cost(points: Array, products: Array, columns: Array) -> tuple[float, Array]
     return float(squares.sum()) / 2, np.linalg.solve(triangle, along.T).T.ravel()
 
 
-def _cost_without(points: Array, basis: Array) -> float:
+def _cost_without(points: Floats, basis: Floats) -> float:
     units = _units(_without(points, basis))
     return float(np.square(units @ units.T).sum()) / 2
 
 
-def _without(points: Array, basis: Array) -> Array:
-    rest: Array = points - (points @ basis) @ basis.T
+def _without(points: Floats, basis: Floats) -> Floats:
+    rest: Floats = points - (points @ basis) @ basis.T
     return rest
 
 
-def _units(points: Array) -> Array:
+def _units(points: Floats) -> Floats:
     return points / _norms(points)
 
 
-def _norms(points: Array) -> Array:
-    norms: Array = np.maximum(np.linalg.norm(points, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+def _norms(points: Floats) -> Floats:
+    norms: Floats = np.maximum(np.linalg.norm(points, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return norms

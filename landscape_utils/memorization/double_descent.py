@@ -234,7 +234,7 @@ class Adam:
         self.weights.addcdiv_(self.mean, scale, value=-self.lr / (1 - first**self.steps))
 
 
-class Parameters(NamedTuple):
+class Stacked(NamedTuple):
     """Parameters or gradients of several networks, as views of one tensor, in the order of a network's own.
 
     Attributes:
@@ -250,23 +250,21 @@ class Parameters(NamedTuple):
     bias: Tensor
 
 
-def views(flat: Tensor, width: int, shape: tuple[int, int]) -> Parameters:
+def views(flat: Tensor, width: int, shape: tuple[int, int]) -> Stacked:
     """Cut flat parameters, shape (seeds, P), for (d, C)."""
     (d, classes), count = shape, len(flat)
     parts = flat.split([width * d, width, classes * width, classes], 1)
     sizes = ((width, d), (width, 1), (classes, width), (classes, 1))
-    return Parameters(*(part.view(count, *size) for part, size in zip(parts, sizes, strict=True)))
+    return Stacked(*(part.view(count, *size) for part, size in zip(parts, sizes, strict=True)))
 
 
-def forward(p: Parameters, columns: Tensor, *, out: Tensor | None = None) -> Tensor:
+def forward(p: Stacked, columns: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return logits, shape (seeds, C, N), of inputs (d, N); hidden activations (seeds, width, N) are left in `out`."""
     hidden = torch.baddbmm(p.shift, p.hidden, columns.expand(len(p.hidden), -1, -1), out=out).relu_()
     return torch.baddbmm(p.bias, p.last, hidden)
 
 
-def backward(
-    p: Parameters, gradients: Parameters, rows: Tensor, hidden: Tensor, errors: Tensor, *, out: Tensor
-) -> None:
+def backward(p: Stacked, gradients: Stacked, rows: Tensor, hidden: Tensor, errors: Tensor, *, out: Tensor) -> None:
     """Write the gradients.
 
     Args:

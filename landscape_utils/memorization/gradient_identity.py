@@ -23,14 +23,14 @@ def deviations(network: WeightGradients, subsets: Subsets) -> dict[str, float]:
         Relative differences, the largest over subsets and layers: `sum` of the two parts from the gradient of the
         mean cross entropy, and the last layer's parts from their `closed_form`, NaN where it has none.
     """
-    parts, sizes = split(network, subsets), list(network.weights.values())
+    gradient, sizes = split(network, subsets), list(network.weights.values())
     sums, last = [], []
     for i, subset in enumerate(subsets.values()):
-        total = parts.parts()["total"][i].split(sizes)
+        total = gradient.parts()["total"][i].split(sizes)
         sums += [_difference(*pair) for pair in zip(total, loss_gradient(network, subset), strict=True)]
         known = closed_form(network, subset)
         if known is not None:
-            mine = [part[i].split(sizes)[-1] for part in (parts.dependent, parts.independent)]
+            mine = [part[i].split(sizes)[-1] for part in (gradient.dependent, gradient.independent)]
             last += [_difference(*pair) for pair in zip(mine, known, strict=True)]
     return {"sum": max(sums), "closed_form": max(last, default=float("nan"))}
 

@@ -58,7 +58,7 @@ def mean_term(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class GradientParts:
     """The two parts of the gradient, over each subset.
 
     Attributes:
@@ -105,16 +105,16 @@ def gradient_split(
             examples of a batch even in evaluation mode, or unusable data.
     """
     network = WeightGradients(model, data, names, bn=bn)
-    parts = split(network, subsets)
-    norms = {name: _norms(vectors, list(parts.weights.values())) for name, vectors in parts.parts().items()}
+    gradient = split(network, subsets)
+    norms = {name: _norms(vectors, list(gradient.weights.values())) for name, vectors in gradient.parts().items()}
     attributes = {"long_name": "l2 norm of the gradient", "units": "nats per unit of weight"}
     return xr.Dataset(
         {name: (("layer", "subset"), values, attributes) for name, values in norms.items()},
         coords={
-            "layer": list(parts.weights),
-            "subset": list(parts.examples),
-            "weights": ("layer", list(parts.weights.values())),
-            "examples": ("subset", list(parts.examples.values())),
+            "layer": list(gradient.weights),
+            "subset": list(gradient.examples),
+            "weights": ("layer", list(gradient.weights.values())),
+            "examples": ("subset", list(gradient.examples.values())),
         },
         attrs={"bn": bn, "model": type(model).__name__},
     )
@@ -124,8 +124,8 @@ def _norms(vectors: Tensor, sizes: Sequence[int]) -> np.ndarray[Any, np.dtype[np
     return np.stack([part.norm(dim=1).numpy() for part in vectors.split(list(sizes), dim=1)])
 
 
-def split(network: WeightGradients, subsets: Subsets | None = None) -> Split:
-    """Split the gradient of a prepared network; subsets may overlap, and each example is gone through once.
+def split(network: WeightGradients, subsets: Subsets | None = None) -> GradientParts:
+    """GradientParts the gradient of a prepared network; subsets may overlap, and each example is gone through once.
 
     Args:
         network: the model on its training set.
@@ -140,7 +140,7 @@ def split(network: WeightGradients, subsets: Subsets | None = None) -> Split:
     counts = torch.tensor(list(examples.values()), dtype=torch.float64)[:, None]
     label, partition = (patterns.double() @ sums[:, i] / counts for i in (0, 1))
     mean = sums[:, 2].sum(0) / network.size
-    return Split(network.weights, examples, mean - label, partition - mean)
+    return GradientParts(network.weights, examples, mean - label, partition - mean)
 
 
 def _members(subsets: Subsets, size: int) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-NDArrayF = NDArray[np.float64]
+from landscape_utils.kit import Floats
+
 SOLVED = 1e-3  # of the first loss
 PATIENCE = 1_000_000
 
@@ -29,10 +29,10 @@ class Problem:
     """
 
     name: str
-    loss: Callable[[NDArrayF], float]
-    gradient: Callable[[NDArrayF], NDArrayF]
-    start: NDArrayF
-    end: NDArrayF
+    loss: Callable[[Floats], float]
+    gradient: Callable[[Floats], Floats]
+    start: Floats
+    end: Floats
     step: float
 
 

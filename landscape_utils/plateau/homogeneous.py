@@ -25,17 +25,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
+
+from landscape_utils.kit import Floats
 
 LEARNED = 0.9  # smallest probability of the true class over a class's examples from which on the class is learned
 EVERY = 5  # steps between checkpoints
 
-NDArrayF = NDArray[np.float64]
 
-
-class Batch(NamedTuple):
+class Ensemble(NamedTuple):
     """Networks and their data, one a seed.
 
     Attributes:
@@ -52,9 +51,9 @@ class Batch(NamedTuple):
     squares: Tensor
     time: Tensor
 
-    def of(self, seeds: Tensor) -> Batch:
+    def of(self, seeds: Tensor) -> Ensemble:
         """Select seeds by a mask, shape (seeds,)."""
-        return Batch(*(part[seeds] for part in self))
+        return Ensemble(*(part[seeds] for part in self))
 
 
 def train_homogeneous(
@@ -120,7 +119,7 @@ def _check(r: int, classes: int, dim: int) -> None:
         raise ValueError(f"{classes} classes in {dim} dimensions; choose at least 2, and no more than dimensions")
 
 
-def draw(seeds: range, *, classes: int, dim: int, examples: int, noise: float, init: float) -> Batch:
+def draw(seeds: range, *, classes: int, dim: int, examples: int, noise: float, init: float) -> Ensemble:
     """Draw networks and balanced data, one a seed: W = |N(0, init^2)|, b = 0, x = e_c + N(0, noise^2).
 
     Args:
@@ -135,7 +134,7 @@ def draw(seeds: range, *, classes: int, dim: int, examples: int, noise: float, i
         inputs.append(centres + noise * rng.standard_normal(centres.shape))
     bias, time = (torch.zeros(len(seeds), n, 1, dtype=torch.float64) for n in (classes, 1))
     x = torch.tensor(np.stack(inputs))
-    return Batch(torch.tensor(np.stack(weights)), bias, x, x.square().sum(1, keepdim=True), time)
+    return Ensemble(torch.tensor(np.stack(weights)), bias, x, x.square().sum(1, keepdim=True), time)
 
 
 class Forward(NamedTuple):
@@ -156,7 +155,7 @@ class Forward(NamedTuple):
     error: Tensor
 
 
-def forward(batch: Batch, r: int) -> Forward:
+def forward(batch: Ensemble, r: int) -> Forward:
     """Evaluate the networks on their data."""
     projection = batch.weight @ batch.inputs
     second = _power(projection, max(r - 2, 0))
@@ -171,7 +170,7 @@ def _power(values: Tensor, exponent: int) -> Tensor:
     return reduce(mul, [values] * exponent) if exponent else torch.ones_like(values)
 
 
-def gradients(batch: Batch, seen: Forward) -> tuple[Tensor, Tensor]:
+def gradients(batch: Ensemble, seen: Forward) -> tuple[Tensor, Tensor]:
     """Differentiate the mean cross entropy by W and b, shapes (seeds, classes, dim) and (seeds, classes, 1)."""
     weight = (seen.error * seen.slope) @ batch.inputs.mT / seen.error.shape[2]
     return weight, seen.error.mean(2, keepdim=True)
@@ -183,7 +182,7 @@ def _targets(probability: Tensor) -> Tensor:
     return torch.eye(classes, dtype=probability.dtype).repeat_interleave(examples // classes, 1)
 
 
-def curvature(batch: Batch, seen: Forward) -> Tensor:
+def curvature(batch: Ensemble, seen: Forward) -> Tensor:
     """Bound the Hessian's norm, shape (seeds, 1, 1).
 
     max_i mean_x [2 p_i (1-p_i) (1 + slope_i^2 |x|^2) + |p_i - y_i| |bend_i| |x|^2]
@@ -197,10 +196,10 @@ def curvature(batch: Batch, seen: Forward) -> Tensor:
     return (outer + inner).mean(2, keepdim=True).amax(1, keepdim=True)
 
 
-def _descend(batch: Batch, r: int, rate: float, steps: int) -> dict[str, NDArrayF]:
+def _descend(batch: Ensemble, r: int, rate: float, steps: int) -> dict[str, Floats]:
     """Descend, seeds dropping out as they are over; give what `train_homogeneous` records, over (seed, step, ...)."""
-    now: dict[str, NDArrayF] = {}
-    course: dict[str, list[NDArrayF]] = {}
+    now: dict[str, Floats] = {}
+    course: dict[str, list[Floats]] = {}
     going = np.arange(len(batch.bias))
     for step in range(steps + 1):
         seen = forward(batch, r)
@@ -218,13 +217,13 @@ def _descend(batch: Batch, r: int, rate: float, steps: int) -> dict[str, NDArray
     return {name: np.stack(values, axis=1) for name, values in course.items()}
 
 
-def _step(batch: Batch, seen: Forward, rate: float) -> Batch:
+def _step(batch: Ensemble, seen: Forward, rate: float) -> Ensemble:
     weight, bias = gradients(batch, seen)
     size = rate / curvature(batch, seen)
     return batch._replace(weight=batch.weight - size * weight, bias=batch.bias - size * bias, time=batch.time + size)
 
 
-def _checkpoint(batch: Batch, seen: Forward) -> dict[str, NDArrayF]:
+def _checkpoint(batch: Ensemble, seen: Forward) -> dict[str, Floats]:
     """Look at each class on its own examples."""
     values = {
         "bias": batch.bias[..., 0],
@@ -241,7 +240,7 @@ def _own(outputs: Tensor) -> Tensor:
     return outputs.reshape(len(outputs), classes, classes, -1).diagonal(dim1=1, dim2=2)
 
 
-def learned_times(probability: NDArrayF, time: NDArrayF) -> NDArrayF:
+def learned_times(probability: Floats, time: Floats) -> Floats:
     """Find when each class is learned: from then on all its examples have a probability of at least 0.9.
 
     A class that is forgotten in between is learned when it comes back. Between checkpoints the time is interpolated.

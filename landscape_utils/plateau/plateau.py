@@ -16,18 +16,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import evaluate
 from landscape_utils.engine.space import StateDict
+from landscape_utils.kit import Floats
 from landscape_utils.plateau.paths import Scheme, path
 
-NDArrayF = NDArray[np.float64]
-
-ALPHAS: NDArrayF = np.linspace(0, 1, 51)
+ALPHAS: Floats = np.linspace(0, 1, 51)
 TOLERANCE = 0.1  # a curve has left its plateau once it has gained this share of what the solution gains
 ROUNDING = 1e-9  # an end that is better than a guess by less is no better
 RISE = 0.01  # of the range; what lies this much above an earlier point breaks monotonicity
@@ -38,7 +36,7 @@ def interpolate(
     start: StateDict,
     end: StateDict,
     data: Pairs,
-    alphas: Sequence[float] | NDArrayF = ALPHAS,
+    alphas: Sequence[float] | Floats = ALPHAS,
     scheme: Scheme = "linear",
     *,
     layers: Sequence[str] | None = None,
@@ -135,7 +133,7 @@ def bulge(curve: xr.Dataset, variable: str = "loss") -> float:
     return float(height.max() / np.ptp(values)) if np.ptp(values) > 0 else 0.0
 
 
-def _above(x: NDArrayF, y: NDArrayF, a: int, b: int, c: int) -> bool:
+def _above(x: Floats, y: Floats, a: int, b: int, c: int) -> bool:
     """Check whether point b lies on or above the chord from a to c."""
     return bool((y[b] - y[a]) * (x[c] - x[a]) >= (y[c] - y[a]) * (x[b] - x[a]))
 
@@ -148,7 +146,7 @@ def competition(
     bias: Tensor,
     targets: Tensor,
     depth: int,
-    alphas: Sequence[float] | NDArrayF = ALPHAS,
+    alphas: Sequence[float] | Floats = ALPHAS,
 ) -> xr.Dataset:
     """Predict the whole curve from the solution alone: f(x; alpha) = alpha^r s(x) + alpha b.
 

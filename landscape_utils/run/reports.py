@@ -87,14 +87,14 @@ def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
 
 
 def count(sections: Sequence[Section]) -> str:
-    """Write how many claims have which verdict."""
+    """Return how many claims have which verdict."""
     verdicts = Counter(j.verdict for section in sections for j in section.judgements)
     each = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict))
     return f"{verdicts.total()} claims: {each}"
 
 
 def rests_on(provenance: Mapping[str, Any]) -> str:
-    """Write what a notebook's claims rest on, in a line."""
+    """Return what a notebook's claims rest on, in a line."""
     versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items())
     seeds = ", ".join(map(str, provenance["seeds"]))
     return f"profile {provenance['profile']}; {provenance['data']}; seeds {seeds}; {provenance['machine']}; {versions}"
@@ -137,7 +137,7 @@ def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
 
 
 def summary(sections: Sequence[Section]) -> str:
-    """Write what a README shows: the counts, and each notebook's claims behind a line that unfolds."""
+    """Return what a README shows: the counts, and each notebook's claims behind a line that unfolds."""
     parts = [count(sections) + "."]
     for section in sections:
         name = section.provenance["notebook"]

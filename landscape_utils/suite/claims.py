@@ -50,7 +50,7 @@ class Judgement:
     clear: bool = True
 
     def __str__(self) -> str:
-        """Write the verdict; only a clear one, so that notebooks can be compared between processors."""
+        """Return the verdict; only a clear one, so that notebooks can be compared between processors."""
         return f"{self.id}: {self.verdict}" if self.clear else f"{self.id}: close to its criterion"
 
 

@@ -150,7 +150,7 @@ class Session:
         print(judgement)
 
     def conclude(self, data: Dataset) -> None:
-        """Write the verdicts and what they rest on beside the executed notebook, and show them as a table."""
+        """Return the verdicts and what they rest on beside the executed notebook, and show them as a table."""
         claims.save(self.judged, out_folder() / f"{self.notebook}.claims.json", self.provenance(data))
         plots.display_markdown(claims.markdown_table(self.judged))
 

@@ -54,7 +54,7 @@ class State:
         )
 
     def status(self) -> str:
-        """Write where training stands, for the progress bar."""
+        """Return where training stands, for the progress bar."""
         row = self.rows[-1]
         return (
             f"epoch {self.epoch}/{self.recipe.epochs}, loss {row['train_loss']:.3f}, "

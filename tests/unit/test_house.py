@@ -1,7 +1,9 @@
 """CONTRIBUTING.md shows the house as it is, and names only what there is."""
 
+import ast
 import re
 import tomllib
+from collections import defaultdict
 from graphlib import CycleError
 from itertools import chain
 from pathlib import Path
@@ -66,3 +68,21 @@ def test_files_and_targets_that_it_names_exist() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == ["tests/unit/sections/name"]  # of the how-to
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M)
     assert set(re.findall(r"\bmake ([a-z]+)", TEXT)) <= set(targets)
+
+
+def test_a_types_name_has_one_meaning() -> None:
+    homes = defaultdict[str, list[str]](list)
+    for path in sorted((ROOT / "landscape_utils").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            name = node.name if isinstance(node, ast.ClassDef) else _alias(node)
+            if name:
+                homes[name].append(path.name)
+    assert len(homes) > 60
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+def _alias(node: ast.stmt) -> str | None:
+    """Return the name that an assignment gives to a type; a constant's is all in capitals."""
+    if isinstance(node, ast.Assign) and isinstance(name := node.targets[0], ast.Name) and name.id[0].isupper():
+        return None if name.id.isupper() else name.id
+    return None

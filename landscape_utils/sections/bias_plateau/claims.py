@@ -22,7 +22,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from landscape_utils.plateau.plateau import NDArrayF, bulge, violations
+from landscape_utils.kit import Floats
+from landscape_utils.plateau.plateau import bulge, violations
 from landscape_utils.sections.bias_plateau.study import FITTED, VARIABLES, Way, lengths
 from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student
 
@@ -242,7 +243,7 @@ def _fitted(ways: Iterable[Way]) -> list[Way]:
     return [way for way in ways if way.accuracy >= FITTED]
 
 
-def _paired(a: Sequence[Way], b: Sequence[Way], variable: str = "mistake_rate") -> tuple[NDArrayF, NDArrayF]:
+def _paired(a: Sequence[Way], b: Sequence[Way], variable: str = "mistake_rate") -> tuple[Floats, Floats]:
     """Return both plateaus of the seeds at which both runs fit."""
     both = [(x, y) for x, y in zip(a, b, strict=True) if min(x.accuracy, y.accuracy) >= FITTED]
     return lengths((x for x, _ in both), variable), lengths((y for _, y in both), variable)
@@ -266,7 +267,7 @@ def _unfitted(ways: Iterable[Way]) -> str:
     return f"no run of one of the networks fits; {_left_out(ways)}"
 
 
-def _correlations(a: xr.DataArray, b: xr.DataArray) -> NDArrayF:
+def _correlations(a: xr.DataArray, b: xr.DataArray) -> Floats:
     """Correlate over depths and gaps, one number a seed; seeds with fewer than three pairs are left out."""
     correlations = []
     for seed in range(a.sizes["seed"]):

@@ -41,7 +41,7 @@ def ways_grid(panels: Mapping[str, Variants]) -> Figure:
 
 
 def _norms(variants: Variants) -> str:
-    """Write what was done about BatchNorm, where there is any."""
+    """Return what was done about BatchNorm, where there is any."""
     done = {way.train.attrs.get("bn", "none") for ways in variants.values() for way in ways} - {"none"}
     words = {"update": "BatchNorm's statistics updated at every point", "keep": "BatchNorm's statistics kept"}
     return "".join(f"\n{words[how]}" for how in sorted(done))

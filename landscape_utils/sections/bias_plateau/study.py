@@ -13,9 +13,10 @@ from torch import Tensor
 
 from landscape_utils.data.datasets import Dataset, Labelled
 from landscape_utils.engine.shadow import probe
+from landscape_utils.kit import Floats
 from landscape_utils.plateau import plateau
 from landscape_utils.plateau.paths import Scheme, path
-from landscape_utils.plateau.plateau import ALPHAS, NDArrayF, interpolate
+from landscape_utils.plateau.plateau import ALPHAS, interpolate
 from landscape_utils.training.history import last_bias
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run, load_data
@@ -144,7 +145,7 @@ def _unknown(network: Network) -> xr.Dataset:
     return xr.Dataset({name: values for name in VARIABLES}, coords=coordinates)
 
 
-def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> NDArrayF:
+def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> Floats:
     """Return the plateaus' lengths, one a seed."""
     return np.array([way.length(variable) for way in ways])
 
@@ -220,7 +221,7 @@ def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, f
     }
 
 
-def _first(flips: NDArrayF) -> float:
+def _first(flips: Floats) -> float:
     """Return where a tenth of the classes, at least one, have flipped: the error then has made a tenth of its gain."""
     known = np.sort(flips[np.isfinite(flips)])
     place = max(0, round(plateau.TOLERANCE * (len(flips) + 1)) - 1)
@@ -267,7 +268,7 @@ def orders(runs: Sequence[Run]) -> xr.Dataset:
 # --- outputs along the way ----------------------------------------------------------------------------------------
 
 
-def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: NDArrayF = ALPHAS) -> Tensor:
+def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: Floats = ALPHAS) -> Tensor:
     """Return the network's outputs on the way, shape (alphas, N, C), with the end's BatchNorm statistics."""
     way = path(run.model(), run.weights("initial"), run.weights(), images.inputs, scheme=scheme)
     return torch.stack([probe(way.model, images.inputs, way.at(float(alpha))) for alpha in alphas])

@@ -22,12 +22,10 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from landscape_utils.kit import Floats
 from landscape_utils.sections.double_descent.study import threshold
 from landscape_utils.suite.claims import Judgement, judge, mean_text, student
-
-NDArrayF = NDArray[np.float64]
 
 WOBBLE = 0.1  # of a curve's range, by which a monotonic one may go back
 CLOSE = 0.02  # a margin below this, as a share of the range, another processor may undo
@@ -81,7 +79,7 @@ def double_descent(table: xr.Dataset) -> Judgement:
     )
 
 
-def held_out_changes(curves: NDArrayF) -> NDArrayF:
+def held_out_changes(curves: Floats) -> Floats:
     """Return each seed's fall, rise and second fall between turning points chosen on the others.
 
     Args:
@@ -94,17 +92,17 @@ def held_out_changes(curves: NDArrayF) -> NDArrayF:
     return np.array([_changes(own, *turning_points(mean)) for own, mean in zip(curves, others, strict=True)])
 
 
-def turning_points(curve: NDArrayF) -> tuple[int, int]:
+def turning_points(curve: Floats) -> tuple[int, int]:
     """Find the dip and the peak for which the smaller one of rise and second fall is largest; the lowest such dip."""
     pairs = combinations(range(len(curve) - 1), 2)
     return max(pairs, key=lambda pair: (min(_changes(curve, *pair)[1:]), -curve[pair[0]]))
 
 
-def _changes(curve: NDArrayF, dip: int, peak: int) -> tuple[float, float, float]:
+def _changes(curve: Floats, dip: int, peak: int) -> tuple[float, float, float]:
     return curve[0] - curve[dip], curve[peak] - curve[dip], curve[peak] - curve[-1]
 
 
-def wobble(curve: NDArrayF) -> float:
+def wobble(curve: Floats) -> float:
     """Return how far a curve goes back on its way from the first to the last value, as a share of its range."""
     forward = curve if curve[-1] >= curve[0] else -curve
     back = np.maximum.accumulate(forward) - forward
@@ -112,13 +110,13 @@ def wobble(curve: NDArrayF) -> float:
     return float(back.max()) / span if span else 0.0
 
 
-def _lows(changes: NDArrayF, curves: xr.DataArray) -> list[float]:
+def _lows(changes: Floats, curves: xr.DataArray) -> list[float]:
     """Return the lower ends of the changes' intervals, as shares of the mean curve's range."""
     span = max(float(np.ptp(curves.mean("seed").values)), np.finfo(float).tiny)
     return [student(changes[:, i])[0] / span for i in range(3)]
 
 
-def _failing(changes: dict[str, NDArrayF], back: dict[str, float]) -> str:
+def _failing(changes: dict[str, Floats], back: dict[str, float]) -> str:
     """Name the parts of the criterion that are not met; nothing where all are."""
     low = {f"{name} {CHANGES[i]}": student(values[:, i])[0] for name, values in changes.items() for i in range(3)}
     bad = [name for name, value in low.items() if value <= 0]
@@ -127,14 +125,14 @@ def _failing(changes: dict[str, NDArrayF], back: dict[str, float]) -> str:
 
 
 def _bounded(final: xr.Dataset) -> str:
-    """Write at which widths the layer has fewer features than a manifold has points; nothing where it never has."""
+    """Return at which widths the layer has fewer features than a manifold has points; nothing where it never has."""
     most = final["bound"].max("seed")
     few = most["width"].values[most.values < most.max().item()]
     return f"up to width {few[-1]:g} the layer's few features bound the dimension" if len(few) else ""
 
 
-def _course(curves: xr.DataArray, changes: NDArrayF, digits: str) -> str:
-    """Write the mean curve's values at its ends and turning points, and the changes; its ends alone if it has none."""
+def _course(curves: xr.DataArray, changes: Floats, digits: str) -> str:
+    """Return the mean curve's values at its ends and turning points, and the changes; its ends alone if it has none."""
     mean, widths = curves.mean("seed").values, curves["width"].values
     turns = turning_points(mean)
     turning = min(_changes(mean, *turns)) > 0

@@ -300,7 +300,7 @@ def _log10(values: xr.DataArray) -> xr.DataArray:
 
 
 def _undecided(steps: Sequence[xr.Dataset]) -> str:
-    """Write that nothing decides the claim, unless something that is decided refutes it already."""
+    """Return the reason why nothing decides the claim, unless something that is decided refutes it already."""
     refuted = any(bool(((votes["known"] > 0) & (votes["margin"] <= 0)).any()) for votes in steps)
     if refuted or not any(bool((votes["known"] == 0).any()) for votes in steps):
         return ""
@@ -316,7 +316,7 @@ def _three(values: xr.DataArray, form: str) -> str:
 
 
 def _edges(areas: xr.Dataset) -> str:
-    """Write how many areas the window does not hold, or the grid does not resolve."""
+    """Return how many areas the window does not hold, or the grid does not resolve."""
     of = int(areas["theta"].notnull().sum())
     counts = [int(areas[name].astype(float).fillna(0).sum()) for name in ("cut_off", "unresolved")]
     says = ("reach the window's edge", "are below a grid cell")

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from landscape_utils.kit import Floats
 from landscape_utils.landscape.curves import LEAST, stationary_points
-from landscape_utils.landscape.walks import Line, NDArrayF, between, fall, two_sided_drop
+from landscape_utils.landscape.walks import Line, between, fall, two_sided_drop
 from landscape_utils.suite.claims import Judgement, judge, wilson
 
 NEARLY_ALL = 0.95
@@ -84,7 +85,7 @@ def descents_are_sides(lines: Sequence[Line]) -> Judgement:
     )
 
 
-def right_angles(angles: Mapping[str, NDArrayF], dimensions: Mapping[str, int]) -> Judgement:
+def right_angles(angles: Mapping[str, Floats], dimensions: Mapping[str, int]) -> Judgement:
     """ML-4: angles with descent directions are those of random directions.
 
     Args:
@@ -229,14 +230,14 @@ def second_models_basin(lines: Mapping[str, Sequence[Line]]) -> Judgement:
     if not resnets or not mlps:
         reason = "it takes an MLP and a ResNet"
         return judge("ML-9", criterion=criterion, measured=counts, holds=None, reason=reason)
-    drawn = [sum(x.shape.name == "vvv-basin" for x in group) for group in (resnets, mlps)]
+    basins = [sum(x.shape.name == "vvv-basin" for x in group) for group in (resnets, mlps)]
     return judge(
         "ML-9",
         criterion=criterion,
-        measured=f"stationary points by setting: {counts}; vvv-basins: {drawn[0]} of {len(resnets)} and "
-        f"{drawn[1]} of {len(mlps)}",
-        holds=drawn[0] > 0 and drawn[1] == 0,
-        effect=drawn[0] / len(resnets),
+        measured=f"stationary points by setting: {counts}; vvv-basins: {basins[0]} of {len(resnets)} and "
+        f"{basins[1]} of {len(mlps)}",
+        holds=basins[0] > 0 and basins[1] == 0,
+        effect=basins[0] / len(resnets),
     )
 
 
@@ -321,6 +322,6 @@ def _end(cosines: xr.DataArray, end: str) -> list[int]:
     return [i for i, name in enumerate(cosines["rank"].values) if str(name).startswith(end)]
 
 
-def _largest_rise(loss: NDArrayF) -> float:
+def _largest_rise(loss: Floats) -> float:
     climb = float(np.max(loss - np.minimum.accumulate(loss)))
     return climb / float(np.ptp(loss))

@@ -14,10 +14,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.engine import space
+from landscape_utils.kit import Floats
 from landscape_utils.landscape.directions import Around, Directions
 from landscape_utils.landscape.mining import cosines
 from landscape_utils.landscape.second_order import angles
-from landscape_utils.landscape.walks import TOWARDS, Line, NDArrayF, Walk, draw
+from landscape_utils.landscape.walks import TOWARDS, Line, Walk, draw
 from landscape_utils.training.runs import Run
 
 GAMMAS = (0.1, 0.5, 0.9)
@@ -34,7 +35,7 @@ ELSEWHERE = (  # the other conditions, around the final model
 )
 
 
-def most_overlapping(directions: Directions, *, draws: int = 100, seed: int = 1000) -> tuple[Tensor, NDArrayF]:
+def most_overlapping(directions: Directions, *, draws: int = 100, seed: int = 1000) -> tuple[Tensor, Floats]:
     """Draw Gaussian directions and give the one nearest the negative gradient, with the angles of all, in degrees.
 
     The direction has the gradient's norm (mining the loss landscape, 2.3, figure 6).
@@ -50,7 +51,7 @@ def most_overlapping(directions: Directions, *, draws: int = 100, seed: int = 10
     return best * (descent.norm() / best.norm()), np.array(seen)
 
 
-def gaussian_angles(directions: Directions, name: str, *, draws: int = 100, seed: int = 1000) -> NDArrayF:
+def gaussian_angles(directions: Directions, name: str, *, draws: int = 100, seed: int = 1000) -> Floats:
     """Measure the angles between Gaussian directions and a named one, in degrees; shape (draws,)."""
     other = directions[name][None]
     drawn = (space.gaussian_direction(directions.model, seed=seed + i)[None] for i in range(draws))

@@ -24,7 +24,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from landscape_utils.sections.gradient_split.study import NDArrayF, slopes, typical
+from landscape_utils.kit import Floats
+from landscape_utils.sections.gradient_split.study import slopes, typical
 from landscape_utils.suite.claims import Judgement, judge, mean_text, student
 
 SMALLER = 0.5  # the permuted examples' dependent part, as a share of the unpermuted ones'
@@ -77,8 +78,8 @@ def permuted_share(course: xr.Dataset, part: str) -> xr.DataArray:
     return ratio
 
 
-def _reason(shares: dict[str, NDArrayF]) -> str:
-    """Write what limits the verdict where it fails at the initialisation alone."""
+def _reason(shares: dict[str, Floats]) -> str:
+    """Return what limits the verdict where it fails at the initialisation alone."""
     failed = [epoch for epoch, share in shares.items() if share.mean() > SMALLER]
     if failed != ["0"] or len(shares) < 2:
         return ""

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from landscape_utils.sections.gradient_split.study import END, NDArrayF, typical
+from landscape_utils.kit import Floats
+from landscape_utils.sections.gradient_split.study import END, typical
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
@@ -155,6 +156,6 @@ def plain_log(ax: Axes) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _geometric(lines: NDArrayF) -> NDArrayF:
-    mean: NDArrayF = np.exp(np.nanmean(np.log(lines), axis=1))
+def _geometric(lines: Floats) -> Floats:
+    mean: Floats = np.exp(np.nanmean(np.log(lines), axis=1))
     return mean

@@ -10,12 +10,11 @@ from functools import cached_property
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils.data.datasets import Labelled
-from landscape_utils.kit import store
+from landscape_utils.kit import Floats, store
 from landscape_utils.kit.bars import BAR
 from landscape_utils.memorization.gradient_identity import deviations
 from landscape_utils.memorization.gradients import WeightGradients, gradient_split, label_term, mean_term
@@ -26,8 +25,6 @@ END = "end"
 ENDS: dict[str, Epoch] = {"0": "initial", END: "final"}
 CHECKED = 60  # examples on which the parts are added up
 COMPARED = ("unpermuted", "permuted")
-
-NDArrayF = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +189,7 @@ def _by_number(network: WeightGradients, subset: Tensor, mean: Tensor, chunk: in
     groups = [g for g in order[subset[order]].split(chunk) if len(g) == chunk]
     if not groups:
         raise ValueError(f"chunk is {chunk}, and a subset has {int(subset.sum())} examples; take smaller chunks")
-    squares: dict[int, list[NDArrayF]] = {}
+    squares: dict[int, list[Floats]] = {}
 
     def note(total: Tensor, number: int) -> None:
         parts = (mean - total / number).split(list(network.weights.values()))

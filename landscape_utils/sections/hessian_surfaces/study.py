@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.engine import evaluate, space
 from landscape_utils.engine.grids import grid_axis
-from landscape_utils.kit import store
+from landscape_utils.kit import Floats, store
 from landscape_utils.kit.store import fingerprint
 from landscape_utils.landscape.curves import shape_of
 from landscape_utils.landscape.directions import Around, Directions, is_checkpoint
@@ -22,8 +21,6 @@ from landscape_utils.landscape.hessian import hessian_density
 from landscape_utils.landscape.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
 from landscape_utils.landscape.traces import CONFIDENCE
 from landscape_utils.landscape.walks import SPAN, TOWARDS
-
-NDArrayF = NDArray[np.float64]
 
 LAMBDAS = (0.001, 0.003, 0.01)  # the paper's two, and one between them
 SIGMA = 1.0
@@ -78,13 +75,13 @@ def spectra(
     }
 
 
-def negative_share(density: xr.Dataset) -> NDArrayF:
+def negative_share(density: xr.Dataset) -> Floats:
     """Measure how much of the eigenvalues' mass is negative: sum_{t<0} w |t| / sum w |t|, shape (probes,).
 
     Weighted by |t|, for in a bulk at zero the signs themselves are rounding.
     """
     t, w = density["eigenvalue"].values, density["weight"].values
-    share: NDArrayF = (w * np.clip(-t, 0, None)).sum(1) / (w * abs(t)).sum(1)
+    share: Floats = (w * np.clip(-t, 0, None)).sum(1) / (w * abs(t)).sum(1)
     return share
 
 
@@ -219,11 +216,9 @@ class Pieces(NamedTuple):
     centres: xr.Dataset
 
 
-def piece(centre: xr.Dataset, steps: NDArrayF) -> NDArrayF:
+def piece(centre: xr.Dataset, steps: Floats) -> Floats:
     """Evaluate L + slope s + curvature s^2 / 2 around a centre, shape of `steps` (equation 1)."""
-    values: NDArrayF = (
-        float(centre["loss"]) + float(centre["slope"]) * steps + float(centre["curvature"]) * steps**2 / 2
-    )
+    values: Floats = float(centre["loss"]) + float(centre["slope"]) * steps + float(centre["curvature"]) * steps**2 / 2
     return values
 
 
@@ -254,7 +249,7 @@ def both_ways(around: Around, images: Labelled, epoch: int, *, progress: bool = 
     return lines
 
 
-def piece_errors(drawn: Pieces) -> NDArrayF:
+def piece_errors(drawn: Pieces) -> Floats:
     """Measure how far each piece's ends are from the curve, the larger of both, as a share of the curve's range.
 
     Returns:
@@ -265,7 +260,7 @@ def piece_errors(drawn: Pieces) -> NDArrayF:
         np.abs(piece(drawn.centres.isel(lam=i), ends) - loss[[2 * i, 2 * i + 2]]).max()
         for i in range(drawn.centres.sizes["lam"])
     ]
-    errors: NDArrayF = np.array(off) / np.ptp(loss)
+    errors: Floats = np.array(off) / np.ptp(loss)
     return errors
 
 
@@ -354,7 +349,7 @@ def mixed(early: int, late: int) -> list[tuple[str, str]]:
     ]
 
 
-def axis_changes(grid: xr.Dataset) -> NDArrayF:
+def axis_changes(grid: xr.Dataset) -> Floats:
     """Measure the mean change of the loss one step to both sides of the centre, along each axis, shape (2,), in nats.
 
     (L(h) + L(-h)) / 2 - L(0), which is h^2 times half the curvature: the slope falls out.
@@ -363,17 +358,17 @@ def axis_changes(grid: xr.Dataset) -> NDArrayF:
     i, j = (int(np.argmin(abs(grid[name].values))) for name in ("lam1", "lam2"))
     first = (loss[i - 1, j] + loss[i + 1, j]) / 2
     second = (loss[i, j - 1] + loss[i, j + 1]) / 2
-    changes: NDArrayF = np.array([first, second]) - loss[i, j]
+    changes: Floats = np.array([first, second]) - loss[i, j]
     return changes
 
 
-def ring_means(grid: xr.Dataset) -> NDArrayF:
+def ring_means(grid: xr.Dataset) -> Floats:
     """Average the loss over square rings around the centre of a square grid, from the centre to the border."""
     loss = grid["loss"].values
     middle = len(loss) // 2
     away = abs(np.arange(len(loss)) - middle)
     ring = np.maximum.outer(away, away)
-    means: NDArrayF = np.array([loss[ring == r].mean() for r in range(middle + 1)])
+    means: Floats = np.array([loss[ring == r].mean() for r in range(middle + 1)])
     return means
 
 
@@ -404,7 +399,7 @@ def axis_names(grid: xr.Dataset) -> tuple[str, str]:
 def surface_table(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> xr.Dataset:
     """Stack surfaces for saving: loss, and both coordinates, over (surface, i, j)."""
     every = {f"{name}, {plane}": grid for name, grids in surfaces.items() for plane, grid in grids.items()}
-    parts: dict[str, tuple[tuple[str, ...], NDArrayF]] = {
+    parts: dict[str, tuple[tuple[str, ...], Floats]] = {
         "loss": (("surface", "i", "j"), np.stack([g["loss"].values for g in every.values()])),
         "lam1": (("surface", "i"), np.stack([g["lam1"].values for g in every.values()])),
         "lam2": (("surface", "j"), np.stack([g["lam2"].values for g in every.values()])),

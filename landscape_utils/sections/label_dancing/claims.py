@@ -15,10 +15,16 @@ import xarray as xr
 from torch import Tensor
 
 from landscape_utils.data.datasets import class_index
-from landscape_utils.interference.cctm import ClassPairs, bootstrap_interval, interference_only, mean_cctm, recalls
+from landscape_utils.interference.cctm import (
+    ClassPair,
+    ClassPairs,
+    bootstrap_interval,
+    interference_only,
+    mean_cctm,
+    recalls,
+)
 from landscape_utils.interference.dancing import (
     NONE,
-    Floats,
     changes,
     correlate,
     dances,
@@ -31,6 +37,7 @@ from landscape_utils.interference.dancing import (
     recalls_by_epoch,
     split_by_pairs,
 )
+from landscape_utils.kit import Floats
 from landscape_utils.suite.claims import Judgement, judge
 
 Histories = Mapping[str, Sequence[xr.Dataset]]  # by architecture, one a seed
@@ -287,7 +294,7 @@ def beside_table_1(rates: Mapping[str, xr.DataArray]) -> xr.DataArray:
     )
 
 
-def both_ways(pairs: ClassPairs) -> list[tuple[str, str]]:
+def both_ways(pairs: ClassPairs) -> list[ClassPair]:
     """List the cells of some pairs, (a, b) and (b, a)."""
     return [cell for a, b in pairs for cell in ((a, b), (b, a))]
 
@@ -297,7 +304,7 @@ def _all(histories: Histories) -> list[xr.Dataset]:
 
 
 def _untestable(histories: Histories, pairs: ClassPairs) -> str:
-    """Write why there is no test of some pairs against others; empty where there is one."""
+    """Return why there is no test of some pairs against others; empty where there is one."""
     runs = _all(histories)
     if not pairs:
         return "no pair interferes"
@@ -361,7 +368,7 @@ def _lead(shares: xr.DataArray, a: str, b: str) -> float:
 
 
 def _stays(notes: Sequence[xr.DataArray], a: str, b: str) -> str:
-    """Write how long b stays a's note, on average over runs."""
+    """Return how long b stays a's note, on average over runs."""
     measured = [persistence(of_run, a, b) for of_run in notes]
     share, longest = (np.mean([float(m[name]) for m in measured]) for name in ("share", "longest"))
     return f"{b} in {a}'s notes in {share:.0%} of the epochs, longest run {longest:.1f}"

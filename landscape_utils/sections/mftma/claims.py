@@ -16,13 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from landscape_utils.kit import Floats
 from landscape_utils.memorization.embeddings import neighbour_accuracy
 from landscape_utils.memorization.memorized import MEMORIZED
 from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student, wilson
-
-NDArrayF = NDArray[np.float64]
 
 LEARNED = ("unpermuted", "restored", "test")
 ALIKE = 1.25  # ratio up to which capacities count as equal
@@ -306,7 +304,7 @@ def planes_separate(planes: xr.Dataset, middle: str, last: str) -> Judgement:
 # --- small things ------------------------------------------------------------------------------------------------
 
 
-def _span(values: NDArrayF) -> str:
+def _span(values: Floats) -> str:
     return f"{values.min():.1%} to {values.max():.1%}"
 
 

@@ -24,13 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from landscape_utils.kit import Floats
 from landscape_utils.memorization.rewinding import ALL
 from landscape_utils.sections.rewinding.study import SETTLED, best, final, settling
 from landscape_utils.suite.claims import Judgement, judge, mean_text, rank_correlation, student
-
-NDArrayF = NDArray[np.float64]
 
 SHARE = 0.9  # of the early-stopped accuracy
 RESNET = "resnet18"
@@ -56,7 +54,7 @@ def last_convolution_gives_it_back(tables: Mapping[str, xr.Dataset]) -> Judgemen
     back = _Regained.of(table)
     first, last = back.by_layer[convolutions[0]], back.by_layer[convolutions[-1]]
     share, lead = last / back.stopped, last - first
-    measured = f"{name}: {_told(table, back)}"
+    measured = f"{name}: {_shares_text(table, back)}"
     if back.final.mean() >= SHARE * back.stopped.mean():
         reason = f"nothing to give back: the final network has {back.final.mean():.1%} as it is"
         return judge("MG-7", criterion=criterion, measured=measured, holds=None, reason=reason)
@@ -117,9 +115,9 @@ def early_layers_settle_later(tables: Mapping[str, xr.Dataset]) -> Judgement:
 class _Regained(NamedTuple):
     """Test accuracies, one a seed: of the final network, the early-stopped one, and by layer."""
 
-    final: NDArrayF
-    stopped: NDArrayF
-    by_layer: dict[str, NDArrayF]
+    final: Floats
+    stopped: Floats
+    by_layer: dict[str, Floats]
 
     @classmethod
     def of(cls, table: xr.Dataset) -> _Regained:
@@ -128,12 +126,12 @@ class _Regained(NamedTuple):
         return cls(final(table).sel(subset="test").values, by_layer.pop(ALL), by_layer)
 
     def share(self, layer: str) -> str:
-        """Write which share of what was lost since early stopping a layer gives back, where every seed lost some."""
+        """Return which share of what was lost since early stopping a layer gives back, where every seed lost some."""
         lost = self.stopped - self.final
         return mean_text((self.by_layer[layer] - self.final) / lost) if (lost > 0).all() else "-"
 
 
-def _told(table: xr.Dataset, back: _Regained) -> str:
+def _shares_text(table: xr.Dataset, back: _Regained) -> str:
     titles = dict(zip(table["rewound"].values.tolist(), table["title"].values.tolist(), strict=True))
     convolutions = _convolutions(table)
     most = max(convolutions, key=lambda name: back.by_layer[name].mean())
@@ -157,7 +155,7 @@ def _peak(table: xr.Dataset) -> int:
     return int(curve.idxmax("epoch"))
 
 
-def _order(table: xr.Dataset) -> NDArrayF:
+def _order(table: xr.Dataset) -> Floats:
     """Correlate depth and settling epoch, one number a seed; seeds without an order are left out."""
     epochs = settling(table).sel(rewound=_convolutions(table)).values
     return np.array([rank_correlation(np.arange(len(row)), row) for row in epochs if len(set(row)) > 1])
