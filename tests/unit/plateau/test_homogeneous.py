@@ -5,12 +5,12 @@ import torch.nn.functional as F
 import xarray as xr
 
 from landscape_utils.plateau import homogeneous
-from landscape_utils.plateau.homogeneous import Batch, draw, learned_times, train_homogeneous
+from landscape_utils.plateau.homogeneous import Ensemble, draw, learned_times, train_homogeneous
 
 SMALL = {"classes": 3, "dim": 4, "examples": 5, "noise": 0.05, "init": 0.3}
 
 
-def losses(batch: Batch, r: int) -> torch.Tensor:
+def losses(batch: Ensemble, r: int) -> torch.Tensor:
     """Give each network's mean cross entropy, written as one would for one network."""
     classes = batch.bias.shape[1]
     targets = torch.arange(classes).repeat_interleave(batch.inputs.shape[2] // classes)
@@ -18,7 +18,7 @@ def losses(batch: Batch, r: int) -> torch.Tensor:
     return torch.stack([F.cross_entropy(f.T, targets) for f in logits])
 
 
-def trained_a_little(r: int) -> Batch:
+def trained_a_little(r: int) -> Ensemble:
     batch = draw(range(300, 303), **SMALL)
     bias = torch.randn(batch.bias.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return batch._replace(weight=3 * batch.weight - 0.3, bias=bias)
@@ -42,7 +42,7 @@ def test_the_hessians_norm_is_within_its_bound(r: int) -> None:
         one = batch.of(torch.arange(3) == i)
         sizes = (one.weight.numel(), one.bias.numel())
 
-        def loss(flat: torch.Tensor, one: Batch = one, sizes: tuple[int, int] = sizes) -> torch.Tensor:
+        def loss(flat: torch.Tensor, one: Ensemble = one, sizes: tuple[int, int] = sizes) -> torch.Tensor:
             weight, bias = flat.split(sizes)
             return losses(one._replace(weight=weight.view_as(one.weight), bias=bias.view_as(one.bias)), r)[0]
 
