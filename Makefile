@@ -11,6 +11,9 @@ OLDER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Hasw
 NUMERICS := $(addprefix memorization/test_,anchors centres clouds manifolds capacity) \
   $(addprefix engine/test_,engine evaluate folding first_layer) $(addprefix landscape/test_,hessian hessian_operator lanczos second_order traces)
 
+# Containers often forbid Python to keep what it compiled: torch would be compiled anew in every kernel and every test's process.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup run test lint house lab bench faults notebooks lock clean
 
 setup: .venv/.ready
@@ -19,7 +22,7 @@ setup: .venv/.ready
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name one with make setup PYTHON=/path/to/python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -29,6 +30,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LANDSCAPE_OUT", raising=False)
     monkeypatch.delenv("LANDSCAPE_FIGURES", raising=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give what a module's tests share a cache of its own, in which it is made once."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANDSCAPE_HOME", str(folder))
+        yield folder
 
 
 def small_arrays(classes: int = 3, train: int = 60, test: int = 30, size: int = 8, seed: int = 0) -> Arrays:
@@ -81,3 +91,12 @@ def _needs(name: str, title: str) -> pytest.MarkDecorator:
 
 needs_cifar10 = _needs("cifar10", "CIFAR-10")
 needs_mnist = _needs("mnist", "MNIST")
+
+
+def write_notebook(path: Path, parameters: str, *codes: str) -> Path:
+    """Write a notebook of a parameters cell and some more, and return its path."""
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, codes)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+    return path

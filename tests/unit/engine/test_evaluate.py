@@ -12,7 +12,7 @@ from landscape_utils.engine import engine, evaluate, shadow, space
 from landscape_utils.training.models import build_model
 
 NETWORKS = {"mlp": {}, "vgg11": {"width": 0.25}, "resnet8": {}}
-SHAPE = (3, 32, 32)
+SHAPE = (3, 16, 16)
 
 
 def network(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -238,12 +238,12 @@ def test_agreement_is_spearmans() -> None:
 def test_bootstrap_interval_covers_a_binomial_rate() -> None:
     """Over many test sets drawn from a known rate, 95 % intervals should hold it about 95 % of the time."""
     rng, hits = np.random.default_rng(0), 0
-    for trial in range(100):
+    for trial in range(60):
         k = rng.binomial(200, 0.3)
         rates = rates_of([[1 - k / 200, k / 200], [0, 1]], 200)
-        low, high = i10e.bootstrap_interval(rates, lambda r: float(r[0, 1]), draws=200, seed=trial)
+        low, high = i10e.bootstrap_interval(rates, lambda r: float(r[0, 1]), draws=100, seed=trial)
         hits += low <= 0.3 <= high
-    assert 88 <= hits <= 100
+    assert 52 <= hits <= 60
 
 
 def test_means_and_stacks() -> None:

@@ -5,7 +5,7 @@ import pytest
 from landscape_utils.run import execute
 from landscape_utils.suite import notebooks
 from tests import ROOT
-from tests.unit.run.test_execute import write
+from tests.conftest import write_notebook
 
 PARAMETERS = [
     ("foo = 1  # type: int", "2", 2),
@@ -22,7 +22,7 @@ PARAMETERS = [
 
 @pytest.mark.parametrize(("source", "text", "value"), PARAMETERS)
 def test_parameters_are_read_by_their_types(source: str, text: str, value: object, tmp_path: Path) -> None:
-    path = write(tmp_path / "own.ipynb", source)
+    path = write_notebook(tmp_path / "own.ipynb", source)
     assert execute.parse(path, [f"foo={text}"]) == {"foo": value}
 
 
@@ -40,7 +40,7 @@ def test_parameters_are_read_by_their_types(source: str, text: str, value: objec
 )
 def test_parameters_that_cannot_be_read_are_refused_in_a_sentence(source: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="own") as refused:
-        execute.parse(write(tmp_path / "own.ipynb", source), ["foo=2"])
+        execute.parse(write_notebook(tmp_path / "own.ipynb", source), ["foo=2"])
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -53,10 +53,10 @@ def test_parameters_cells_hold_annotated_literals_only() -> None:
 def test_a_notebook_is_found_by_its_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert notebooks.notebook_path("01_cctm") == ROOT / "notebooks" / "01_cctm.ipynb"
-    own = write(tmp_path / "mine.ipynb", "x = 1  # type: int")
+    own = write_notebook(tmp_path / "mine.ipynb", "x = 1  # type: int")
     assert notebooks.notebook_path(str(own)) == own
     (tmp_path / "notebooks").mkdir()
-    write(tmp_path / "notebooks" / "01_cctm.ipynb", "x = 1  # type: int")
+    write_notebook(tmp_path / "notebooks" / "01_cctm.ipynb", "x = 1  # type: int")
     assert notebooks.notebook_path("01_cctm") == Path("notebooks/01_cctm.ipynb")  # an edited copy goes first
     with pytest.raises(ValueError, match="unknown notebook '01_cctn'; the nearest valid names are: 01_cctm"):
         notebooks.notebook_path("01_cctn")

@@ -1,18 +1,25 @@
 """The panel follows its controls, and measures nothing twice."""
 
+from pathlib import Path
+
 import pytest
 
 from landscape_utils import RunSpec, train
 from landscape_utils.sections.mftma import panel as manifold_panel
 from landscape_utils.sections.mftma.study import Sampling
 from landscape_utils.suite.widgets import Panel
+from landscape_utils.training.runs import Run
+
+
+@pytest.fixture(scope="module")
+def run(module_home: Path) -> Run:
+    kind = {"dataset": "glyphs10", "model": "fcn", "train_size": 120, "test_size": 60, "epochs": 3, "epsilon": 0.5}
+    options = {"depth": 3, "width": 8}
+    return train(RunSpec(**kind, model_options=options, checkpoints="all"), progress=False)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def panel() -> Panel:
-    kind = {"dataset": "glyphs10", "model": "fcn", "train_size": 120, "test_size": 60, "epochs": 3, "epsilon": 0.5}
-    options = {"depth": 3, "width": 8}
-    run = train(RunSpec(**kind, model_options=options, checkpoints="all"), progress=False)  # type: ignore[arg-type]
+def panel(run: Run) -> Panel:
     made = manifold_panel.manifold_panel(run, Sampling(classes=4, points=4, n_t=5))
     made.wait()
     return made

@@ -1,6 +1,7 @@
 """Rewound networks over seeds: the subsets, the courses, and what is read off them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,17 +19,19 @@ from tests.conftest import small_arrays
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(module_home: Path) -> list[Run]:
     """Train two runs of unequal length, once."""
-    folder = tmp_path_factory.mktemp("runs")
-    arrays = small_arrays()
-    np.savez(folder / "small.npz", **{**arrays._asdict(), "classes": np.array(arrays.classes)})
-    how = {"dataset": str(folder / "small.npz"), "model": "vgg11", "model_options": {"width": 0.05}, "epsilon": 0.5}
+    path, arrays = module_home / "small.npz", small_arrays()
+    np.savez(path, **{**arrays._asdict(), "classes": np.array(arrays.classes)})
+    how = {
+        "dataset": str(module_home / "small.npz"),
+        "model": "vgg11",
+        "model_options": {"width": 0.05},
+        "epsilon": 0.5,
+    }
     how |= {"recipe": "memorize", "lr": 0.01, "batch_size": 20, "checkpoints": "all"}
     specs = [RunSpec(**how, seed=i, data_seed=i, epochs=2 + i) for i in (0, 1)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANDSCAPE_HOME", str(folder))
-        return trained(specs, progress=False)
+    return trained(specs, progress=False)
 
 
 @pytest.fixture
