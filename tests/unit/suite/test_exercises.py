@@ -1,4 +1,14 @@
-from landscape_utils.suite.exercises import check
+import runpy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from landscape_utils.engine.inference import Outcomes
+from landscape_utils.interference.cctm import cctm_of
+from landscape_utils.suite.exercises import check, check_function
+from tests import ROOT
 
 
 def test_open_right_and_wrong_answers() -> None:
@@ -8,3 +18,27 @@ def test_open_right_and_wrong_answers() -> None:
     assert check(" cat ", "CAT", hint="h") == "Right."
     assert check("dog", "cat", hint="h") == "Not quite. h"
     assert check("3", 3, hint="h") == "Right."
+
+
+def test_a_readers_function_is_judged_by_its_numbers_and_never_raises() -> None:
+    def told(function: Callable[[int], Any]) -> str:
+        return check_function(function, [[2.0, 4.0]], 2, hint="double it")
+
+    assert told(lambda n: [[n, 2 * n]]) == "Right."
+    assert told(lambda n: [[n, 3 * n]]) == "Not quite. double it"
+    assert told(lambda n: [n, 2 * n]) == "Its result has the shape (2,); (1, 2) would be right. double it"
+    assert told(lambda n: None).startswith("Not answered yet")
+    assert told(lambda n: n / 0) == "It ended with ZeroDivisionError: division by zero"
+    assert told(lambda n: "text").startswith("It ended with ValueError")
+
+
+def solution(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "notebooks" / "solutions" / f"{name}.py"))
+
+
+def test_the_solution_of_01_is_the_librarys_matrix() -> None:
+    rng = np.random.default_rng(0)
+    targets, predicted = (torch.from_numpy(rng.integers(0, 5, 300)) for _ in range(2))
+    expected = cctm_of(Outcomes(targets, predicted, torch.zeros(300), 5)).values
+    given = (targets.numpy(), predicted.numpy(), 5)
+    assert check_function(solution("01_cctm")["my_cctm"], expected, *given, hint="") == "Right."
