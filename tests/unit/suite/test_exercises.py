@@ -7,8 +7,10 @@ import torch
 
 from landscape_utils.engine.inference import Outcomes
 from landscape_utils.interference.cctm import cctm_of
+from landscape_utils.interference.dancing import PARTNER, dance_events
 from landscape_utils.suite.exercises import check, check_function
 from tests import ROOT
+from tests.unit.interference.test_dancing import movie_of
 
 
 def test_open_right_and_wrong_answers() -> None:
@@ -42,3 +44,14 @@ def test_the_solution_of_01_is_the_librarys_matrix() -> None:
     expected = cctm_of(Outcomes(targets, predicted, torch.zeros(300), 5)).values
     given = (targets.numpy(), predicted.numpy(), 5)
     assert check_function(solution("01_cctm")["my_cctm"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_03_is_the_librarys_rule() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rates = movie_of(rng.integers(0, 4, (30, 3, 3)) / 8, ("a", "b", "c"))  # coarse: with flat tops
+        events = dance_events(rates, "a", "b")
+        expected = events.epoch.values[events.kind.values == PARTNER]
+        own, partner, cell = (rates.values[1:, i, j] for i, j in ((0, 0), (1, 1), (0, 1)))
+        given = (own, partner, cell)
+        assert check_function(solution("03_label_dancing")["my_arrows"], expected, *given, hint="") == "Right."
