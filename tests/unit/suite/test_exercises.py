@@ -8,6 +8,7 @@ import torch
 from landscape_utils.engine.inference import Outcomes
 from landscape_utils.interference.cctm import cctm_of
 from landscape_utils.interference.dancing import PARTNER, dance_events
+from landscape_utils.interference.ego import interference_weights
 from landscape_utils.suite.exercises import check, check_function
 from tests import ROOT
 from tests.unit.interference.test_dancing import movie_of
@@ -44,6 +45,13 @@ def test_the_solution_of_01_is_the_librarys_matrix() -> None:
     expected = cctm_of(Outcomes(targets, predicted, torch.zeros(300), 5)).values
     given = (targets.numpy(), predicted.numpy(), 5)
     assert check_function(solution("01_cctm")["my_cctm"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_02_is_the_librarys_step() -> None:
+    w, g1, g2 = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    expected = interference_weights(w, g1, g2, 0.5, -2.0)
+    given = (w, g1, g2, 0.5, -2.0)
+    assert check_function(solution("02_ego_flatness")["my_interference_model"], expected, *given, hint="") == "Right."
 
 
 def test_the_solution_of_03_is_the_librarys_rule() -> None:
