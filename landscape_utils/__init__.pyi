@@ -23,7 +23,7 @@ from .interference.cctm import (
 )
 from .interference.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from .interference.ego import ego_surface
-from .interference.flatness import flat_area
+from .interference.flatness import flat_area, flat_radii
 from .landscape.curves import name_curve, stationary_points
 from .landscape.directions import Directions
 from .landscape.hessian import hessian_density, hessian_eigenpairs
@@ -70,6 +70,7 @@ __all__ = [
     "empirical_capacity",
     "error_shares",
     "flat_area",
+    "flat_radii",
     "flatten",
     "gaussian_direction",
     "gradient_split",

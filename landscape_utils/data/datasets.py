@@ -146,7 +146,8 @@ def load_dataset(
         train_size: number of training examples; generated sets draw as many, others take a stratified part.
         test_size: the same for the test set.
         difficulty: of `glyphs10` and `glyphs100`; 1 is the default.
-        image_size: resize the images of a folder to this height and width; other sources refuse it.
+        image_size: resize the images of a folder to this height and width, or average drawn letters of 32 x 32 over
+            blocks; other sources refuse it.
         mean, std: what a model that was trained elsewhere expects, one number a channel.
         seed: of the generator, or of the stratified choice.
         download: fetch a published set that is not there yet.

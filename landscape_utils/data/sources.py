@@ -86,13 +86,13 @@ def read(
     download: bool,
 ) -> Arrays:
     """Read a dataset's arrays; arguments and errors are those of `load_dataset`."""
-    if difficulty is not None and name not in ("glyphs10", "glyphs100"):
+    if difficulty is not None and name not in LETTERS:
         raise ValueError(f"difficulty is an option of glyphs10 and glyphs100, not of {name}; leave it out")
-    if image_size is not None and not (is_path(name) and Path(name).expanduser().is_dir()):
-        raise ValueError(f"image_size is an option of image folders, not of {name}; leave it out")
+    if image_size is not None and name not in LETTERS and not (is_path(name) and Path(name).expanduser().is_dir()):
+        raise ValueError(f"image_size is an option of drawn letters and image folders, not of {name}; leave it out")
     check_name(name)
     if name in GENERATED:
-        return GENERATED[name](train_size, test_size, difficulty, seed)
+        return _averaged(GENERATED[name](train_size, test_size, difficulty, seed), image_size)
     if is_path(name):
         path = Path(name).expanduser()
         return archives.read_image_folder(path, image_size) if path.is_dir() else read_npz(path)
@@ -230,6 +230,29 @@ def _glyphs(characters: tuple[str, ...], sizes: tuple[int, int]) -> Callable[...
     return generate
 
 
+def _averaged(arrays: Arrays, size: int | None) -> Arrays:
+    """Make letters smaller by means over square blocks of pixels.
+
+    Raises:
+        ValueError: the blocks would not be whole.
+    """
+    if size is None:
+        return arrays
+    whole = arrays.x_train.shape[1]
+    if not 1 <= size <= whole or whole % size:
+        fitting = ", ".join(str(n) for n in range(4, whole + 1) if whole % n == 0)
+        raise ValueError(
+            f"image_size is {size}; letters are drawn at {whole} x {whole}, so it must be one of {fitting}"
+        )
+
+    def mean(images: NDArray[Any]) -> NDArray[Any]:
+        blocks = images.reshape(len(images), size, whole // size, size, whole // size, -1)
+        averaged: NDArray[Any] = np.rint(blocks.mean((2, 4))).astype(images.dtype)
+        return averaged
+
+    return arrays._replace(x_train=mean(arrays.x_train), x_test=mean(arrays.x_test))
+
+
 def _digits(train_size: int | None, test_size: int | None, difficulty: float | None, seed: int) -> Arrays:
     """Scikit-learn's 1,797 scans of 8x8, split 1,200 to 597 in a fixed order."""
     from sklearn.datasets import load_digits
@@ -271,6 +294,7 @@ def _spheres(train_size: int | None, test_size: int | None, difficulty: float | 
     return Arrays(x_train, y_train, x_test, y_test, classes)
 
 
+LETTERS = ("glyphs10", "glyphs100")
 GENERATED: dict[str, Callable[..., Arrays]] = {
     "glyphs10": _glyphs(glyphs.GLYPHS10, (6_000, 4_000)),
     "glyphs100": _glyphs(glyphs.GLYPHS100, (10_000, 5_000)),

@@ -183,6 +183,41 @@ def refine(
     return _refined(model, data, [d1, d2], axes, how)
 
 
+@contextmanager
+def evaluating(
+    model: nn.Module, data: Pairs, directions: Sequence[Tensor], places: int, **how: Unpack[Options]
+) -> Iterator[Callable[[NDArray[np.float64]], xr.Dataset]]:
+    """Give a function that evaluates a model at any places in the span of some directions, for searches.
+
+    Args:
+        model, data, how: as for `curve`; what is finished is written at the end.
+        directions: d_i, each of shape (P,).
+        places: about how many will be asked for.
+
+    Returns:
+        A function of coordinates lam, shape (N, directions): Dataset over `place` at origin + sum_i lam_i d_i, with
+        the variables and attributes of `curve`.
+
+    Raises:
+        ValueError: as `curve` does.
+    """
+    data = resident(model, data)
+    landscape = _prepared(model, data, directions, places, how)
+    classes, examples = _classes(landscape, data, how)
+    attrs = _attributes(landscape, how)
+    with landscape.finished() as finished:
+
+        def at(coordinates: NDArray[np.float64]) -> xr.Dataset:
+            points = [tuple(map(float, row)) for row in coordinates]
+            missing = {kept_points.name(point): point for point in points if kept_points.name(point) not in finished}
+            for point, sums in landscape.measured(list(missing.values()), how.get("client")):
+                finished.add(point, sums)
+            axes = {"place": np.arange(float(len(points)))}
+            return _dataset([finished[kept_points.name(p)] for p in points], axes, classes, examples, attrs)
+
+        yield at
+
+
 def _increasing(values: Sequence[float] | NDArray[np.float64], name: str) -> NDArray[np.float64]:
     axis = np.asarray(values, dtype=float)
     if axis.ndim != 1 or not len(axis) or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
@@ -260,10 +295,7 @@ def _refined(
     every, levels = _points(axes, place), levels_of(axes)
     data = resident(model, data)
     landscape = _prepared(model, data, directions, len(every), how)
-    check_logits(landscape.logits, landscape.targets)
-    width = landscape.logits.shape[1]
-    classes = list(distinct(how.get("classes") or data.classes or range(width), "the model's classes", width))
-    examples = torch.bincount(landscape.targets, minlength=len(classes)).cpu().numpy()
+    classes, examples = _classes(landscape, data, how)
     attrs = _attributes(landscape, how)
     with landscape.finished() as finished:
         known = dict(finished)
@@ -280,6 +312,14 @@ def _refined(
             if part is levels[-1] and landscape.settings["precision"] == "bf16":
                 attrs |= _bf16_errors(landscape, known, every)
             yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, attrs)
+
+
+def _classes(landscape: _Landscape, data: Labelled, how: Options) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the classes' names and how many examples each has, once the model's logits are known to fit."""
+    check_logits(landscape.logits, landscape.targets)
+    width = landscape.logits.shape[1]
+    names = list(distinct(how.get("classes") or data.classes or range(width), "the model's classes", width))
+    return names, torch.bincount(landscape.targets, minlength=width).cpu().numpy()
 
 
 def _points(axes: Axes, place: Placing) -> list[tuple[float, ...]]:

@@ -134,31 +134,6 @@ def split_by_pairs(matrix: xr.DataArray, pairs: ClassPairs) -> tuple[Floats, Flo
     return values[inside & counted], values[~inside & counted]
 
 
-def pair_test(matrix: xr.DataArray, pairs: ClassPairs, *, permutations: int = 2000, seed: int = 0) -> xr.Dataset:
-    """Compare the mean over the cells of some pairs with that over pairs of randomly renamed classes.
-
-    Renaming keeps how the pairs hang together (no class twice, say); p = (1 + #{null as extreme}) / (1 + permutations).
-
-    Args:
-        matrix: any array over two classes, e.g. `dances` or `followings`; NaN is left out.
-        pairs: classes by name; both ways count.
-        permutations: size of the null sample.
-        seed: of the renaming.
-
-    Returns:
-        Dataset: `mean` over the pairs' cells, `others` over all other cells, `p_below` and `p_above` (null at most, or
-        at least, the mean) and `null` (permutation,). NaN where the pairs have no finite cell.
-    """
-    inside, outside = split_by_pairs(matrix, pairs)
-    values, cells, rng = matrix.values, _both_ways(matrix, pairs), np.random.default_rng(seed)
-    drawn = [values[tuple(rng.permutation(len(values))[cells].T)] for _ in range(permutations)]
-    null, mean = np.array([finite_mean(row) for row in drawn]), finite_mean(inside)
-    # The same numbers added in another order differ in their last bits.
-    extreme = {"p_below": null <= mean + 1e-12, "p_above": null >= mean - 1e-12}
-    p = {k: (1 + v.sum()) / (1 + permutations) if np.isfinite(mean) else np.nan for k, v in extreme.items()}
-    return xr.Dataset({"mean": mean, "others": finite_mean(outside), **p, "null": ("permutation", null)})
-
-
 def dance_events(rates: xr.DataArray, a: str | int, b: str | int) -> xr.Dataset:
     """Find the moments at which b, or a third class, interferes with a (section 4.2, figure 6).
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 import numpy as np
+import torch.nn.functional as F
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage, stats
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs
 from landscape_utils.engine import space
-from landscape_utils.engine.evaluate import Options, curve
-from landscape_utils.engine.grids import grid_axis
+from landscape_utils.engine.evaluate import Options, evaluating
+from landscape_utils.kit import Floats
 
+START, REACH, LEAST = 2.0**-6, 8.0, 2.0**-40  # shares of |w|: where a search begins, and where it gives up
 FLAT = 0.1  # a place is flat where the mistake rate is at most this much above the centre's
 ROUNDING = 1e-9  # a rate that is exactly the tolerance above the centre's is flat
 SUBDIVISIONS = 8  # of a grid cell, before the flat area is measured
@@ -75,68 +77,124 @@ def _subdivided(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
-def cuts(
+def flat_radii(
     model: nn.Module,
     data: Pairs,
-    g1: Tensor,
-    g2: Tensor,
-    angles: Sequence[float],
+    d1: Tensor,
+    d2: Tensor,
     *,
-    reach: float = 0.1,
-    points: int = 9,
+    angles: int = 32,
+    tolerance: float = FLAT,
+    within: float = 0.05,
     **how: Unpack[Options],
 ) -> xr.Dataset:
-    """Cut through the minimum within an interference space, at several angles.
+    """Measure how far a plane is flat around the model, angle by angle: the radius of flatness.
 
-    The cut at angle phi runs along -(cos phi g1 + sin phi g2), scaled so that one unit walks |w|.
+    The directions are scaled to the weights' norm, u_i = lam_i |d_i| / |w|, and along each angle phi of the
+    (u1, u2) plane r(phi) is the distance at which the mistake rate has risen by the tolerance: bracketed by doubling or
+    halving from the neighbour's radius, then bisected. There is no window and no grid. Where the rate goes up and down
+    and up again, r is one of the crossings.
+
+    area = 1/2 integral of r^2 dphi; in the directions' own units it is area |w|^2 / (|d1| |d2|).
 
     Args:
-        model, data, how: as for `evaluate.curve`.
-        g1, g2: class gradients, shape (P,).
-        angles: in degrees, from theta1 towards theta2.
-        reach: half the cut's length, as a share of |w|.
-        points: on each cut, odd, so that the centre is one.
+        model, data, how: as for `evaluate.curve`; `normalisation` is not among them.
+        d1, d2: directions, shape (P,).
+        angles: evenly spaced over a full turn.
+        tolerance: rise of the mistake rate.
+        within: a radius is known to this share of itself.
 
     Returns:
-        Dataset over `angle` and `walked` with `mistake_rate` and `loss`.
+        Dataset over `angle` (degrees): `radius` in the (u1, u2) plane, infinite where no rise is found up to `REACH`
+        times |w|, and `walked`, the same as the distance |u1 e1 + u2 e2| that the weights walk, of unit directions
+        e_i; the numbers `area` and `area_theta` (infinite where a radius is), `anisotropy` (largest over smallest
+        `walked`), and the model's own `mistake_rate`. Attributes as of `curve`.
+
+    Raises:
+        ValueError: as `curve` does, or fewer than three angles.
     """
-    radians = np.deg2rad(np.asarray(angles, dtype=float))
-    directions = [-(float(np.cos(a)) * g1 + float(np.sin(a)) * g2) for a in radians]
-    return _cut(model, data, directions, reach, points, how).rename(cut="angle").assign_coords(angle=list(angles))
+    if angles < 3:
+        raise ValueError(f"angles is {angles}; three or more span an area")
+    degrees = 360 * np.arange(angles) / angles
+    rays = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)
+    radius, rate, attrs = _radii(model, data, [d1, d2], rays, tolerance, within, how)
+    cosine = float(F.cosine_similarity(d1.double(), d2.double(), dim=0))
+    area = float(np.sum(radius**2) * np.pi / angles)
+    walked = radius * np.sqrt(np.maximum(1 + 2 * rays.prod(1) * cosine, 0))
+    unit = float(space.flatten(model).double().norm() ** 2 / (d1.double().norm() * d2.double().norm()))
+    return xr.Dataset(
+        {
+            "radius": ("angle", radius),
+            "walked": ("angle", walked, {"units": "share of the weights' norm"}),
+            "area": area,
+            "area_theta": area * unit,
+            "anisotropy": float(walked.max() / walked.min()),
+            "mistake_rate": rate,
+        },
+        coords={"angle": ("angle", degrees, {"units": "degrees"})},
+        attrs={**attrs, "cosine": cosine},
+    )
 
 
-def random_cuts(
+def random_radii(
     model: nn.Module,
     data: Pairs,
     *,
-    count: int = 5,
+    count: int = 8,
     seed: int = 0,
-    reach: float = 0.1,
-    points: int = 9,
+    tolerance: float = FLAT,
+    within: float = 0.05,
     **how: Unpack[Options],
-) -> xr.Dataset:
-    """Cut through the minimum along Gaussian directions that walk as far as those of `cuts`; over `cut`, `walked`."""
-    directions = [space.gaussian_direction(model, seed=seed + i) for i in range(count)]
-    return _cut(model, data, directions, reach, points, how)
+) -> xr.DataArray:
+    """Measure how far the model is flat along Gaussian directions, in shares of |w|; see `flat_radii`."""
+    drawn = [space.gaussian_direction(model, seed=seed + i) for i in range(count)]
+    radius, _, _ = _radii(model, data, drawn, np.eye(count), tolerance, within, how)
+    return xr.DataArray(radius, dims="direction", name="walked", attrs={"units": "share of the weights' norm"})
 
 
-def _cut(
-    model: nn.Module, data: Pairs, directions: Sequence[Tensor], reach: float, points: int, how: Options
-) -> xr.Dataset:
+def _radii(
+    model: nn.Module,
+    data: Pairs,
+    directions: Sequence[Tensor],
+    rays: Floats,
+    tolerance: float,
+    within: float,
+    how: Options,
+) -> tuple[Floats, float, dict[str, Any]]:
+    """Search along rays, shape (rays, directions), for the distance of the rise; and give the centre's mistake rate."""
     options: Options = how.copy()
     options["normalisation"] = "global"
-    axis = grid_axis(-reach, reach, points)
-    lines = [curve(model, data, d, axis, **options) for d in directions]
-    kept = [line[["mistake_rate", "loss"]].rename(lam="walked") for line in lines]
-    return xr.concat(kept, dim="cut", combine_attrs="drop_conflicts")
+    radii, start = [], START
+    with evaluating(model, data, directions, 8 * len(rays), **options) as at:
+        centre = at(np.zeros((1, rays.shape[1])))
+        rate = float(centre["mistake_rate"][0])
+        for ray in rays:
+
+            def flat(distance: float, ray: Floats = ray) -> bool:
+                return bool(at(distance * ray[None])["mistake_rate"][0] <= rate + tolerance + ROUNDING)  # a NaN is not
+
+            radii.append(_crossing(flat, start, within))
+            start = radii[-1] if np.isfinite(radii[-1]) else start
+    return np.array(radii), rate, centre.attrs
 
 
-def sharpness(cut: xr.Dataset) -> xr.DataArray:
-    """Average a cut's rise: the mean over `walked` of the mistake rate, less the centre's; NaN where any is."""
-    rate = cut["mistake_rate"]
-    if not (rate["walked"] == 0).any():
-        raise ValueError("the cut has no point 0; take an odd number of points")
-    return (rate.mean("walked", skipna=False) - rate.sel(walked=0)).drop_vars("walked").rename("sharpness")
+def _crossing(flat: Callable[[float], bool], start: float, within: float) -> float:
+    """Find where a ray stops being flat: infinite where it is flat up to `REACH`."""
+    low = high = start
+    if flat(start):
+        while flat(high := 2 * low):
+            low = high
+            if low >= REACH:
+                return np.inf
+    else:
+        while not flat(low := high / 2):
+            high = low
+            if high < LEAST:
+                return high
+    while high / low > 1 + within:
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if flat(middle) else (low, middle)
+    return float(np.sqrt(low * high))
 
 
 def class_rises(space_: xr.Dataset) -> xr.DataArray:

@@ -259,7 +259,7 @@ def report(
 
     for section in reports.gather(out, figures or out / "figures"):
         for judgement in section.judgements:
-            print(f"{judgement.id:6s} {judgement.verdict:18s} {judgement.measured}")
+            print(f"{judgement.id:6s} {judgement.verdict:18s} {'; '.join(part.measured for part in judgement.parts)}")
     _write_report(out, figures or out / "figures")
 
 
@@ -270,7 +270,7 @@ def _write_report(out: Path, figures: Path) -> None:
     sections, missing = reports.gather(out, figures), reports.missing(out)
     write_atomically(out / "report.html", reports.html(sections, missing).encode())
     write_atomically(out / "report.md", reports.markdown(sections, missing, beside=out).encode())
-    print(f"{reports.count(sections)}; written to {out / 'report.html'} and {out / 'report.md'}")
+    print(f"all claims: {out / 'report.html'} and {out / 'report.md'}")
 
 
 @app.command("app")

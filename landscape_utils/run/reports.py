@@ -17,11 +17,12 @@ from landscape_utils.suite.claims import Judgement, Verdict
 from landscape_utils.suite.ledger import CLAIMS
 from landscape_utils.suite.session import out_folder
 
-COLOURS = {  # told apart by all
+COLOURS: dict[Verdict, str] = {  # told apart by all
     "reproduced": "#0072b2",
+    "partly reproduced": "#56b4e9",
     "not reproduced": "#d55e00",
     "undecided": "#009e73",
-    "not testable here": "#777777",
+    "not tested": "#777777",
 }
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -86,11 +87,18 @@ def _picture(figures: Path, notebook: str, claim: str) -> Path | None:
     return exact if exact.exists() else next(iter(others), None)
 
 
-def count(sections: Sequence[Section]) -> str:
-    """Return how many claims have which verdict."""
-    verdicts = Counter(j.verdict for section in sections for j in section.judgements)
-    each = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict))
-    return f"{verdicts.total()} claims: {each}"
+def sentences(sections: Sequence[Section]) -> list[str]:
+    """Write one sentence a paper: what of it was reproduced, what in part, what not, and the rest."""
+    papers: dict[str, dict[Verdict, list[str]]] = {}
+    for judgement in (j for section in sections for j in section.judgements):
+        claim = CLAIMS[judgement.id]
+        papers.setdefault(claim.paper, {}).setdefault(judgement.verdict, []).append(f"{claim.short} ({claim.id})")
+    return [_sentence(paper, by_verdict) for paper, by_verdict in papers.items()]
+
+
+def _sentence(paper: str, by_verdict: Mapping[Verdict, Sequence[str]]) -> str:
+    listed = [f"{verdict}: {', '.join(by_verdict[verdict])}" for verdict in get_args(Verdict) if verdict in by_verdict]
+    return f"{paper.capitalize()}, {'; '.join(listed)}."
 
 
 def rests_on(provenance: Mapping[str, Any]) -> str:
@@ -108,7 +116,7 @@ def markdown(sections: Sequence[Section], unfinished: Sequence[str] = (), *, bes
         unfinished: of `missing`.
         beside: the folder of the page, from which it links to the pictures.
     """
-    parts = ["# What was found", count(sections) + "."]
+    parts = ["# What was found", *sentences(sections)]
     parts += [f"**Missing:** {sentence}." for sentence in unfinished]
     for section in sections:
         parts += [f"## {section.provenance['notebook']}", rests_on(section.provenance).capitalize() + "."]
@@ -120,7 +128,7 @@ def markdown(sections: Sequence[Section], unfinished: Sequence[str] = (), *, bes
 
 def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
     """Write the page as HTML that stands alone: the pictures are in it."""
-    body = [f"<h1>What was found</h1><p>{escape(count(sections))}.</p>"]
+    body = ["<h1>What was found</h1>", *(f"<p>{escape(sentence)}</p>" for sentence in sentences(sections))]
     body += [f"<p><b>Missing:</b> {escape(sentence)}.</p>" for sentence in unfinished]
     body.append(_overview(sections))
     for section in sections:
@@ -137,18 +145,14 @@ def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
 
 
 def summary(sections: Sequence[Section]) -> str:
-    """Return what a README shows: the counts, and each notebook's claims behind a line that unfolds."""
-    parts = [count(sections) + "."]
+    """Return what a README shows: a sentence a paper, and each notebook's parts behind a line that unfolds."""
+    parts = [f"- {sentence}" for sentence in sentences(sections)]
+    folded = []
     for section in sections:
-        name = section.provenance["notebook"]
-        rows = ["| claim | this run | verdict |", "|---|---|---|"]
-        for j in section.judgements:
-            verdict = j.verdict if j.clear else f"{j.verdict}, close"
-            cells = (f"{j.id} {CLAIMS[j.id].statement}", j.measured if j.measured != "-" else j.reason, verdict)
-            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        heading = f"<b>{name}</b>, {count([section])}"
-        parts += [f"<details><summary>{heading}</summary>", "\n".join(rows), "</details>"]
-    return "\n\n".join(parts)
+        heading = f"<b>{section.provenance['notebook']}</b>, profile {section.provenance['profile']}"
+        table = claims.markdown_table(section.judgements)
+        folded.append(f"<details><summary>{heading}</summary>\n\n{table}\n\n</details>")
+    return "\n".join(parts) + "\n\n" + "\n\n".join(folded)
 
 
 def overview(out: Path | None = None) -> str:
@@ -189,17 +193,18 @@ def _overview(sections: Sequence[Section]) -> str:
 
 def _article(judgement: Judgement) -> str:
     claim = CLAIMS[judgement.id]
-    facts = {
-        "the paper": f"{claim.reported} ({claim.source})",
-        "this run": judgement.measured,
-        "criterion": judgement.criterion,
-        "note": judgement.reason,
-    }
+    facts = {"the paper": f"{claim.reported} ({claim.source})", "note": judgement.note}
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     verdict = f'<span class="verdict">{judgement.verdict}</span>'
-    style = f"--verdict: {COLOURS[judgement.verdict]}"
     title = f"<h3>{judgement.id} {escape(claim.statement)} {verdict}</h3>"
-    return f'<article id="{judgement.id}" style="{style}">{title}<dl>{listed}</dl></article>'
+    style = f"--verdict: {COLOURS[judgement.verdict]}"
+    return f'<article id="{judgement.id}" style="{style}">{title}<dl>{listed}</dl>{_parts(judgement)}</article>'
+
+
+def _parts(judgement: Judgement) -> str:
+    heads = "".join(f"<th>{name}</th>" for name in ("part", "this run", "threshold", "verdict"))
+    rows = ("".join(f"<td>{escape(cell.replace('**', ''))}</td>" for cell in claims.cells(p)) for p in judgement.parts)
+    return f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def _image(picture: Path, ids: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A sweep in one picture: every claim's effect against what was swept."""
+"""A sweep in one picture: every part's number against what was swept."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape_utils.run.sweep_results import SEEDS
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import LEAST_SEEDS, decide, student
+from landscape_utils.suite.ledger import CLAIMS, Rule
 
 COLUMNS = 3
 
 
 def summary(results: xr.Dataset) -> Figure:
-    """Draw every claim's effect over the swept parameters, with 95 % intervals over the seeds.
+    """Draw every part's number over the swept parameters, with 95 % intervals over the seeds.
 
     The first swept parameter that is no seed is the horizontal axis, the others are lines. Where only seeds were
-    swept they are the axis, and a band is the interval of their mean. Above each panel: how many runs reproduce
-    the claim, of those that decide it.
+    swept they are the axis, and a band is the interval of their mean. Above each panel: in how many runs the part is
+    seen, of those that decide it. Where only seeds were swept, the verdict of all of them together stands there.
 
     Args:
         results: the root of `sweep_results.collect`.
@@ -29,28 +30,43 @@ def summary(results: xr.Dataset) -> Figure:
     Raises:
         ValueError: the notebook judges no claims, or none that has an effect size.
     """
-    shown = [claim for claim in results.claim.values if np.isfinite(results.effect.sel(claim=claim)).any()]
+    shown = [part for part in results.part.values if np.isfinite(results.effect.sel(part=part)).any()]
     if not shown:
-        raise ValueError("no claim here has an effect size; the numbers are in the Dataset")
+        raise ValueError("no claim here has a number; what there is lies in the Dataset")
     rows = math.ceil(len(shown) / COLUMNS)
     width = min(len(shown), COLUMNS)
     figure, axes = plt.subplots(rows, width, figsize=(4.2 * width, 3.2 * rows), layout="constrained", squeeze=False)
-    for claim, ax in zip(shown, axes.flat, strict=False):
-        one = results.sel(claim=claim)
+    for part, ax in zip(shown, axes.flat, strict=False):
+        one = results.sel(part=part)
         _panel(one.effect, ax)
-        verdicts = [str(verdict) for verdict in one.verdict.values.flat if str(verdict)]
-        decided = [verdict for verdict in verdicts if verdict in ("reproduced", "not reproduced")]
-        ax.set_title(f"{claim}: reproduced in {decided.count('reproduced')} of {len(decided)} runs", fontsize="medium")
+        rule = _rule(str(part))
+        if rule is not None:
+            ax.axhline(rule.threshold, color="0.5", linestyle=":", zorder=0)
+        ax.set_title(f"{part}: {_verdict(one, rule)}", fontsize="medium")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
     figure.suptitle(f"{results.attrs.get('notebook', '')}: {results.attrs['finished']} of {results.attrs['runs']} runs")
     return figure
 
 
+def _rule(part: str) -> Rule | None:
+    claim, _, name = part.partition(" ")
+    return CLAIMS[claim].parts.get(name)
+
+
+def _verdict(one: xr.Dataset, rule: Rule | None) -> str:
+    """Decide over the swept seeds, or count the runs that decide."""
+    values = one.effect.values[np.isfinite(one.effect.values)]
+    if rule is not None and not rule.exact and len(values) >= LEAST_SEEDS and set(one.effect.dims) <= set(SEEDS):
+        return f"{decide(student(values), rule)} over {len(values)} seeds"
+    decided = [verdict for verdict in map(str, one.verdict.values.flat) if verdict in ("seen", "exact", "not seen")]
+    return f"seen in {len(decided) - decided.count('not seen')} of {len(decided)} runs"
+
+
 def _panel(effect: xr.DataArray, ax: Axes) -> None:
     seeds = [str(name) for name in effect.dims if name in SEEDS]
     others = [str(name) for name in effect.dims if name not in SEEDS]
-    ax.set_ylabel("effect")
+    ax.set_ylabel("number")
     if not others:
         _band(effect, ax)
         return

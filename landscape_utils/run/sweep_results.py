@@ -22,10 +22,11 @@ def collect(cells: Sequence[Cell]) -> xr.DataTree:
     """Gather the results of a sweep's finished runs.
 
     Returns:
-        At the root, over the swept parameters and `claim`: `effect`, the effect size that the claim's criterion looks
-        at, its interval `low` to `high`, and `verdict`, in words and empty where there is none; over the swept
-        parameters `seconds`. Runs that are not finished are NaN. Below it, one node a picture: the picture's numbers
-        over the swept parameters; what cannot be laid over them is named in the root's attribute `left_out`.
+        At the root, over the swept parameters and `part` (a claim's id, and the part's name where it has some):
+        `effect`, the number, its interval `low` to `high`, and `verdict`, in words and empty where there is none; over
+        the swept parameters `seconds`; over `part` what is measured, `what`. Runs that are not finished are NaN.
+        Below it, one node a picture: the picture's numbers over the swept parameters; what cannot be laid over them is
+        named in the root's attribute `left_out`.
         Executed notebooks without claims or numbers leave these out.
 
     Raises:
@@ -48,27 +49,36 @@ def collect(cells: Sequence[Cell]) -> xr.DataTree:
 
 def _verdicts(finished: Sequence[Cell], axes: Mapping[str, list[Any]]) -> xr.Dataset:
     judged = {cell: _judged(cell) for cell in finished}
-    names = list(dict.fromkeys(j.id for judgements, _ in judged.values() for j in judgements))
-    shape = tuple(map(len, axes.values()))
+    parts = {cell: {_label(j, p): p for j in judgements for p in j.parts} for cell, (judgements, _) in judged.items()}
+    every = {label: part.what for of_cell in parts.values() for label, part in of_cell.items()}
+    names, shape = list(every), tuple(map(len, axes.values()))
     numbers = {name: np.full((*shape, len(names)), math.nan) for name in ("effect", "low", "high")}
-    verdicts, seconds = np.full((*shape, len(names)), "", dtype="U17"), np.full(shape, math.nan)
-    for cell, (judgements, _) in judged.items():
+    verdicts, seconds = np.full((*shape, len(names)), "", dtype="U10"), np.full(shape, math.nan)
+    for cell, of_cell in parts.items():
         place = tuple(values.index(cell.point[name]) for name, values in axes.items())
         seconds[place] = json.loads((cell.folder / DONE).read_text())["seconds"]
-        for j in judgements:
-            at = (*place, names.index(j.id))
-            numbers["effect"][at], verdicts[at] = j.effect, j.verdict
-            numbers["low"][at], numbers["high"][at] = j.interval or (math.nan, math.nan)
-    dims = (*axes, "claim")
+        for label, part in of_cell.items():
+            at = (*place, names.index(label))
+            numbers["effect"][at], verdicts[at] = part.effect, part.verdict
+            numbers["low"][at], numbers["high"][at] = part.interval or (math.nan, math.nan)
+    dims = (*axes, "part")
     return xr.Dataset(
         {
             **{name: (dims, values) for name, values in numbers.items()},
             "verdict": (dims, verdicts),
             "seconds": (tuple(axes), seconds, {"units": "s"}),
         },
-        coords={**axes, "claim": np.array(names, dtype=str)},
+        coords={
+            **axes,
+            "part": np.array(names, dtype=str),
+            "what": ("part", np.array(list(every.values()), dtype=str)),
+        },
         attrs={"runs": math.prod(shape), "finished": len(finished), **_fixed(finished[0], judged[finished[0]][1])},
     )
+
+
+def _label(judgement: claims.Judgement, part: claims.Part) -> str:
+    return f"{judgement.id} {part.name}".strip()
 
 
 def _fixed(cell: Cell, provenance: Mapping[str, Any]) -> dict[str, str]:

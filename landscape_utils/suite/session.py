@@ -145,12 +145,12 @@ class Session:
         plots.save(figure, name, numbers, figures=figures_folder(), out=out_folder(), formats=self.formats)
 
     def judge(self, judgement: Judgement) -> None:
-        """Print a verdict, and keep it for the end."""
-        self.judged.append(judgement)
-        print(judgement)
+        """Show a claim's card, and keep it for the end."""
+        self.judged.append(claims.on(self.dataset, judgement))
+        plots.display_markdown(claims.card(self.judged[-1]))
 
     def conclude(self, data: Dataset) -> None:
-        """Return the verdicts and what they rest on beside the executed notebook, and show them as a table."""
+        """Write the verdicts and what they rest on beside the executed notebook, and show them as a table."""
         claims.save(self.judged, out_folder() / f"{self.notebook}.claims.json", self.provenance(data))
         plots.display_markdown(claims.markdown_table(self.judged))
 
@@ -207,15 +207,17 @@ def session(notebook: str, *, profile: str = "quick", **given: Any) -> Session:
     given = {name: value for name, value in given.items() if value is not None}
     if "recipe" in given:
         given["recipes"] = [given.pop("recipe")]
-    own = {**table.get("own", {}), **{name: given.pop(name) for name in table.get("own", {}) if name in given}}
+    of_own = {name: given.pop(name) for name in table.get("own", {}) if name in given}
+    own = {**table.get("own", {}), **of_own}
     known = [f.name for f in fields(Session)]
     for name in given:
         if name not in known:
             raise unknown(f"parameter of {notebook}", name, [*known, *own])
     chosen = {**table, **given, "own": own}
-    belonging = chosen.pop("belonging", ("difficulty",))
+    belonging = chosen.pop("belonging", ("difficulty", "image_size", "pairs"))
     if chosen["dataset"] != table["dataset"]:  # some numbers belong to the profile's own data
         chosen = {name: value for name, value in chosen.items() if name in given or name not in belonging}
+        chosen["own"] = {k: None if k in belonging and k not in of_own else value for k, value in own.items()}
     for name in ("architectures", "recipes", "seeds"):
         if not chosen[name] or len(set(chosen[name])) < len(chosen[name]):
             raise ValueError(f"{name} is {chosen[name]}; give one at least, and each once")

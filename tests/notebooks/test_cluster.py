@@ -27,8 +27,9 @@ with open(log, "a") as file:
     file.write(f"begun {x} {seed}\\n")
 time.sleep(seconds)
 effect = x + random.Random(seed).random()
-claim = {"id": "CI-1", "criterion": "c", "measured": "m", "verdict": "reproduced", "effect": effect, "interval": None,
-         "reason": "", "clear": True}
+part = {"name": "", "what": "w", "criterion": "c", "measured": "m", "verdict": "seen", "effect": effect,
+        "interval": None, "reason": "", "set": "", "instrument": False}
+claim = {"id": "CI-1", "verdict": "reproduced", "note": "", "parts": [part]}
 about = {"notebook": "tiny", "profile": "quick", "data": "d", "seeds": [seed], "machine": "m", "versions": {}}
 Path(os.environ["LANDSCAPE_OUT"], "tiny.claims.json").write_text(json.dumps({"about": about, "claims": [claim]}))
 with open(log, "a") as file:
@@ -89,7 +90,7 @@ def _words(process: psutil.Process) -> str:
 def check_result(notebook: Path) -> None:
     assert kept(notebook) == RUNS
     with xr.open_datatree(notebook.parent / "sweeps" / "tiny" / "sweep.nc", engine="h5netcdf") as found:
-        assert dict(found.sizes) == {"x": 2, "seed": 3, "claim": 1}
+        assert dict(found.sizes) == {"x": 2, "seed": 3, "part": 1}
         assert np.isfinite(found["effect"]).all()
         np.testing.assert_allclose(np.diff(found["effect"].values, axis=0), 1)
 

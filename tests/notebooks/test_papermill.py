@@ -178,7 +178,7 @@ def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
         if a != b
     }
     assert set(sorted(cells, key=lambda cell: -cells[cell])[:2]) == {("cat", "dog"), ("dog", "cat")}
-    assert verdicts(tmp_path)["CI-1"] == "reproduced"
+    assert verdicts(tmp_path)["CI-1"] == "undecided"  # of one seed
 
 
 TANGLED = ("epochs=1", "seeds=0", "n_t=20", "shares=0.5", "plane_images=40", "sphere_seeds=1", "sphere_size=1000")

@@ -1,4 +1,4 @@
-"""Pictures of ego space: class surfaces, flat areas, cuts, similarities: arrays in, axes out."""
+"""Pictures of ego space: class surfaces, radii of flatness, similarities: arrays in, axes out."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ from landscape_utils.suite.surfaces import colour_scale, masked, named, surface_
 LINEAR_UP_TO = 10.0  # nats; losses beyond are drawn on a logarithmic axis
 
 
-def class_surfaces(space: xr.Dataset) -> Figure:
-    """Draw every class's loss over one interference space, in one logarithmic colour range."""
-    names = [str(n) for n in space["class"].values]
-    losses = {name: space["class_loss"].sel({"class": name}).clip(min=1e-3) for name in names}
+def class_surfaces(spaces: Mapping[str, xr.Dataset], classes: Sequence[str]) -> Figure:
+    """Draw the losses of some classes over several interference spaces, in one logarithmic colour range.
+
+    Args:
+        spaces: by name, a row each.
+        classes: a column each.
+    """
+    losses = {
+        (row, name): space["class_loss"].sel({"class": name}).clip(min=1e-3)
+        for row, space in spaces.items()
+        for name in classes
+    }
     finite = np.concatenate([masked(z).compressed() for z in losses.values()])
     norm = LogNorm(max(float(finite.min()), 1e-3), float(finite.max()))
-    columns = min(5, len(names))
-    rows = -(-len(names) // columns)
-    size = (2.5 * columns + 1, 2.4 * rows + 0.4)
-    figure = plt.figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for ax in axes.ravel()[len(names) :]:
-        ax.axis("off")
-    for ax, name in zip(axes.ravel(), names, strict=False):
-        surface_map(named(losses[name], space), ax=ax, norm=norm, bar=False)
+    size = (2.7 * len(classes) + 1, 2.5 * len(spaces) + 0.4)
+    figure, axes = plt.subplots(len(spaces), len(classes), figsize=size, layout="constrained", squeeze=False)
+    for ax, ((row, name), loss) in zip(axes.ravel(), losses.items(), strict=True):
+        space = spaces[row]
+        surface_map(named(loss, space), ax=ax, norm=norm, bar=False)
         own = name in (space.attrs["first"], space.attrs["second"])
         ax.set_title(f"loss of {name}" + (" (own space)" if own else ""), fontsize=10)
-        ax.label_outer()
     colour_scale(figure, norm, list(axes.ravel()), "class_loss")
     return figure
 
@@ -58,44 +61,60 @@ def accuracy_dots(accuracies: xr.Dataset, *, axes: Sequence[Axes] | None = None)
     return axes
 
 
-def area_dots(areas: Mapping[str, xr.Dataset]) -> Figure:
-    """Draw flat areas by recipe on logarithmic axes, in theta and in distance walked; hollow dots are lower bounds.
+def area_dots(radii: xr.Dataset) -> Figure:
+    """Draw flat areas by recipe on logarithmic axes, in theta and in distance walked: a dot a seed.
 
     Args:
-        areas: of two windows by name, over (architecture, recipe, seed): the first's area is drawn in theta, the
-            other's in distance walked.
+        radii: `area_theta` and `area` over (architecture, recipe, seed).
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.4, 3.9), layout="constrained")
-    measures = (("theta", "theta squared"), ("walked", "share of |w|, squared"))
-    for ax, (name, table), (measure, unit) in zip(axes, areas.items(), measures, strict=True):
-        values = table[measure].assign_coords(cut_off=table["cut_off"])
-        for i, architecture in enumerate(values["architecture"].values):
-            _dots(ax, values.sel(architecture=architecture), COLOURS[i], "os"[i % 2], str(architecture))
-        ax.set(title=name, xlabel="recipe", ylabel=f"flat area ({unit})", yscale="log")
+    panels = (
+        ("area_theta", "in the gradients' own unit", "theta squared"),
+        ("area", "in distance walked", "share of |w|, squared"),
+    )
+    for ax, (measure, title, unit) in zip(axes, panels, strict=True):
+        for i, architecture in enumerate(radii["architecture"].values):
+            values = radii[measure].sel(architecture=architecture)
+            _dots(ax, values, COLOURS[i], "os"[i % 2], str(architecture))
+        ax.set(title=title, xlabel="recipe", ylabel=f"flat area ({unit})", yscale="log")
     axes[0].legend(frameon=False)
     return figure
 
 
-def cut_lines(in_plane: xr.DataArray, random: xr.DataArray, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Draw sharpness against the angle of the cut, with random cuts as a band, one panel an architecture.
+def radius_polar(spaces: Mapping[str, xr.DataArray], random: xr.DataArray) -> Figure:
+    """Draw the radius of flatness by angle, a panel an architecture: geometric means over seeds, and random directions.
 
     Args:
-        in_plane: over (architecture, seed, angle).
-        random: over (architecture, seed, cut).
+        spaces: distance walked over (architecture, seed, angle), by the space's name.
+        random: along random directions (architecture, seed, direction).
     """
-    names = [str(a) for a in in_plane["architecture"].values]
-    if axes is None:
-        axes = _row(len(names))
-    for ax, name in zip(axes, names, strict=True):
-        one, other = in_plane.sel(architecture=name), random.sel(architecture=name)
-        for i, seed in enumerate(one["seed"].values):
-            ax.plot(one["angle"], one.sel(seed=seed), marker="o", color=COLOURS[i], label=f"seed {seed}")
-        ax.axhspan(float(other.min()), float(other.max()), color="0.8", label="random cuts (range)")
-        ax.axvline(135, color="0.4", lw=1, ls=":", label="135 degrees")
-        ax.set(title=name, xlabel="angle of the cut (degrees)", xticks=range(0, 181, 45))
-    axes[0].set_ylabel("sharpness (mean rise of mistake rate)")
-    axes[0].legend(frameon=False, fontsize=9)
-    return axes
+    names = [str(a) for a in random["architecture"].values]
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        figsize=(4.6 * len(names), 4.8),
+        layout="constrained",
+        squeeze=False,
+        subplot_kw={"projection": "polar"},
+    )
+    around = np.linspace(0, 2 * np.pi, 181)
+    finite = [array.where(np.isfinite(array)) for array in (*spaces.values(), random)]
+    shown = [array.copy(data=np.log10(array.values)) for array in finite]
+    low, high = min(float(a.min()) for a in shown), max(float(a.max()) for a in shown)
+    for ax, name in zip(axes.ravel(), names, strict=True):
+        other = shown[-1].sel(architecture=name)
+        ax.fill_between(around, float(other.min()), float(other.max()), color="0.85", lw=0, label="random directions")
+        for i, (space, walked) in enumerate(zip(spaces, shown, strict=False)):
+            mean = walked.sel(architecture=name).mean("seed")
+            closed = xr.concat([mean, mean.isel(angle=[0])], "angle")
+            turn = np.deg2rad([*walked["angle"].values, 360.0])
+            ax.plot(turn, closed, color=COLOURS[i], marker="osD"[i % 3], ms=3, label=space)
+        ticks = np.arange(np.floor(low), np.ceil(high) + 1)
+        ax.set_ylim(ticks[0], ticks[-1])
+        ax.set_yticks(ticks[1:], [f"{100 * 10**tick:g} %" for tick in ticks[1:]], fontsize=9)
+        ax.set_title(name)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
 
 
 def similarity_scatter(similar: xr.DataArray, rates: xr.DataArray, *, ax: Axes | None = None, label: int = 5) -> Axes:
@@ -131,17 +150,10 @@ def rise_bars(rises: Mapping[str, xr.DataArray], *, ax: Axes | None = None) -> A
     return ax
 
 
-def _row(count: int) -> Sequence[Axes]:
-    size = (4.4 * count, 3.6)
-    axes: Sequence[Axes] = plt.subplots(1, count, figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
-    return axes
-
-
 def _dots(ax: Axes, values: xr.DataArray, colour: str, marker: str, label: str) -> None:
-    """Draw one line of means over recipes with a dot a seed; hollow where only a lower bound was seen."""
+    """Draw one line of means over recipes with a dot a seed."""
     recipes = [str(r) for r in values["recipe"].values]
     ax.plot(recipes, values.mean("seed").values, color=colour, label=label)
     for i, recipe in enumerate(recipes):
-        for one in values.sel(recipe=recipe):
-            bound = "cut_off" in values.coords and bool(one["cut_off"])
-            ax.plot([i], [float(one)], marker=marker, color=colour, mfc="white" if bound else colour, ls="none")
+        for one in values.sel(recipe=recipe).values:
+            ax.plot([i], [float(one)], marker=marker, color=colour, ls="none")

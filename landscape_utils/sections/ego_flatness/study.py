@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -19,21 +19,19 @@ from landscape_utils.engine.class_gradients import class_gradients
 from landscape_utils.engine.engine import Precision
 from landscape_utils.engine.evaluate import Options
 from landscape_utils.interference.cctm import ClassPair, error_shares
-from landscape_utils.interference.ego import ego_surface, ego_weights, interference_weights, window
-from landscape_utils.interference.flatness import (
-    class_rises,
-    cuts,
-    flat_area,
-    random_cuts,
-    sharpness,
-    surface_similarity,
-)
+from landscape_utils.interference.ego import ego_surface, ego_weights, interference_weights
+from landscape_utils.interference.flatness import class_rises, flat_radii, random_radii, surface_similarity
 from landscape_utils.kit.bars import BAR
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import default_device, train
 
-AxisUnit = Literal["theta", "walked"]
+
+class Kind(NamedTuple):
+    """Which models of the study share a window."""
+
+    architecture: str
+    recipe: str
 
 
 class Member(NamedTuple):
@@ -42,6 +40,11 @@ class Member(NamedTuple):
     architecture: str
     recipe: str
     seed: int
+
+    @property
+    def kind(self) -> Kind:
+        """Leave the seed out."""
+        return Kind(self.architecture, self.recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +59,6 @@ class Moved:
         """Return the gradients of two classes."""
         names = list(self.images.classes or ())
         return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
-
-    def random_pair(self, pair: ClassPair, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw two Gaussian directions of the same norms as the gradients of two classes."""
-        drawn = [space.gaussian_direction(self.model, seed=seed + i) for i in (1, 2)]
-        first, second = (d * (g.norm() / d.norm()) for d, g in zip(drawn, self.pair(pair), strict=True))
-        return first, second
 
 
 def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
@@ -138,38 +135,27 @@ def ordered_pairs(rates: xr.DataArray) -> list[ClassPair]:
     return [(str(a), str(b)) for a, b in zip(shares["first"].values, shares["second"].values, strict=True)]
 
 
-def random_pair(rates: xr.DataArray, besides: Sequence[ClassPair], *, seed: int = 0) -> ClassPair:
-    """Draw a pair of classes that is none of the chosen ones, as a control."""
-    rest = [pair for pair in ordered_pairs(rates) if set(pair) not in [set(p) for p in besides]]
-    return rest[int(np.random.default_rng(seed).integers(len(rest)))] if rest else besides[-1]
-
-
 def spaces(
     models: Mapping[Member, Moved],
     pairs: Sequence[ClassPair],
     *,
-    sigma: Mapping[str, float],
+    sigma: Mapping[Kind, float],
     points: int,
-    scale: AxisUnit = "theta",
-    directions: Literal["gradients", "random"] = "gradients",
     precision: Precision = "float32",
     progress: bool = True,
 ) -> dict[tuple[Member, ClassPair], xr.Dataset]:
-    """Evaluate interference spaces of several models and pairs, over one window an architecture.
+    """Evaluate interference spaces of several models and pairs, over one window an architecture and recipe.
 
     Args:
         models: with their gradients.
         pairs: of class names.
-        sigma: half the window's width by architecture: in theta, or as a share of the weights' norm where `scale` is
-            `walked`.
+        sigma: half the window's width in theta, by architecture and recipe.
         points: along each direction.
-        scale: `theta` moves along the gradients as they are, `walked` along gradients scaled to the weights' norm.
-        directions: the classes' gradients, or random ones of the same norms as a control.
         precision: as for `evaluate.surface`.
-        progress: show a bar over all points.
+        progress: show a bar over all spaces.
     """
     surfaces = {}
-    with _bar(len(models) * len(pairs), progress) as bar:
+    with _bar(len(models) * len(pairs), "interference spaces", progress) as bar:
         for member, one in models.items():
             for pair in pairs:
                 bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}")
@@ -177,10 +163,9 @@ def spaces(
                     one.model,
                     one.images,
                     *pair,
-                    sigma=sigma[member.architecture],
+                    sigma=sigma[member.kind],
                     points=points,
-                    gradients=one.pair(pair) if directions == "gradients" else one.random_pair(pair),
-                    normalisation="global" if scale == "walked" else None,
+                    gradients=one.pair(pair),
                     precision=precision,
                     progress=False,
                 )
@@ -188,9 +173,55 @@ def spaces(
     return surfaces
 
 
+def radii(
+    models: Mapping[Member, Moved],
+    pair: ClassPair,
+    *,
+    angles: int,
+    precision: Precision = "float32",
+    progress: bool = True,
+) -> xr.Dataset:
+    """Measure every model's radius of flatness in one pair's interference space, as `flat_radii` does.
+
+    Returns:
+        Its Dataset over (architecture, recipe, seed) too; angles are from theta1 towards theta2.
+    """
+    rows = {}
+    with _bar(len(models), "radii of flatness", progress) as bar:
+        for member, one in models.items():
+            first, second = one.pair(pair)
+            how: Options = {"precision": precision, "progress": False}
+            rows[member] = flat_radii(one.model, one.images, -first, -second, angles=angles, **how)
+            bar.update()
+    return gathered(rows)
+
+
+def radii_at_random(models: Mapping[Member, Moved], *, count: int = 8) -> xr.DataArray:
+    """Measure every model's radius of flatness along random directions, (architecture, recipe, seed, direction)."""
+    rows = {
+        m: random_radii(one.model, one.images, count=count, seed=m.seed, progress=False) for m, one in models.items()
+    }
+    return gathered({member: row.to_dataset() for member, row in rows.items()})["walked"]
+
+
+def windows(found: xr.Dataset) -> dict[Kind, float]:
+    """Choose a window in theta for each architecture and recipe: four times the typical radius of flatness.
+
+    sigma = 4 sqrt(area / pi), with the geometric mean of the seeds' `area_theta`: the flat part is seen whole, and
+    what lies around it too. Where a model is flat as far as was looked, one unit.
+
+    Args:
+        found: of `radii`.
+    """
+    logs = found["area_theta"].copy(data=np.log(found["area_theta"].values)).mean("seed")
+    sigma = logs.copy(data=np.where(np.isfinite(logs), 4 * np.exp(logs / 2) / np.sqrt(np.pi), 1.0))
+    names = itertools.product(found["architecture"].values, found["recipe"].values)
+    return {Kind(str(a), str(r)): float(sigma.sel(architecture=a, recipe=r)) for a, r in names}
+
+
 @contextmanager
-def _bar(total: int, progress: bool) -> Iterator[tqdm]:
-    with tqdm(total=total, desc="interference spaces", unit="space", disable=not progress, **BAR) as bar:
+def _bar(total: int, what: str, progress: bool) -> Iterator[tqdm]:
+    with tqdm(total=total, desc=what, disable=not progress, **BAR) as bar:
         yield bar
 
 
@@ -199,41 +230,25 @@ def of_pair(spaces: Mapping[tuple[Member, ClassPair], xr.Dataset], pair: ClassPa
     return {member: grid for (member, p), grid in spaces.items() if p == pair}
 
 
-def areas(spaces: Mapping[Member, xr.Dataset]) -> xr.Dataset:
-    """Measure the flat area of every model's space: Dataset over (architecture, recipe, seed); see `flat_area`."""
-    return gathered({member: flat_area(grid) for member, grid in spaces.items()})
-
-
-def windows(models: Mapping[Member, Moved], pair: ClassPair, share: float, recipe: str = "big-lr") -> dict[str, float]:
-    """Choose each architecture's window by its models of one recipe, as `ego.window` does."""
-    chosen = only(models, [recipe])
-    names = dict.fromkeys(member.architecture for member in models)
-    return {
-        name: window([(m.model, torch.stack(m.pair(pair))) for k, m in chosen.items() if k.architecture == name], share)
-        for name in names
-    }
-
-
 def only(models: Mapping[Member, Moved], recipes: Iterable[str]) -> dict[Member, Moved]:
     """Pick the models of some recipes."""
     wanted = set(recipes)
     return {member: one for member, one in models.items() if member.recipe in wanted}
 
 
-def first_seeds(spaces: Mapping[Member, xr.Dataset]) -> dict[str, dict[str, xr.Dataset]]:
-    """Arrange the first seed's spaces by architecture and recipe."""
-    rows: dict[str, dict[str, xr.Dataset]] = {}
-    for member, grid in spaces.items():
-        rows.setdefault(member.architecture, {}).setdefault(member.recipe, grid)
-    return rows
+def of_seed(spaces: Mapping[Member, xr.Dataset], seed: int) -> dict[Member, xr.Dataset]:
+    """Pick one seed's spaces."""
+    return {member: grid for member, grid in spaces.items() if member.seed == seed}
 
 
-def by_column(named: Mapping[str, Mapping[Member, xr.Dataset]], recipe: str) -> dict[str, dict[str, xr.Dataset]]:
-    """Arrange one recipe's spaces of the first seed by architecture and name."""
+def by_recipe(
+    spaces: Mapping[tuple[Member, ClassPair], xr.Dataset], architecture: str
+) -> dict[str, dict[str, xr.Dataset]]:
+    """Arrange one architecture's spaces of the first seed there is, recipes in rows and pairs in columns."""
     rows: dict[str, dict[str, xr.Dataset]] = {}
-    for name, spaces in named.items():
-        for architecture, cells in first_seeds(spaces).items():
-            rows.setdefault(architecture, {})[name] = cells[recipe]
+    for (member, pair), grid in spaces.items():
+        if member.architecture == architecture:
+            rows.setdefault(member.recipe, {}).setdefault("-".join(pair), grid)
     return rows
 
 
@@ -261,30 +276,6 @@ def mean_similarity(spaces: Iterable[xr.Dataset]) -> xr.DataArray:
         similar = surface_similarity(grid)
         tables.append(similar.where(~similar["class"].isin(own) & ~similar["other"].isin(own)))
     return xr.concat(tables, dim="space").mean("space")
-
-
-def cut_sharpness(
-    models: Mapping[Member, Moved], pair: ClassPair, angles: Sequence[float], *, reach: float, random: int = 4
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Measure the sharpness of cuts through every model's minimum, all of the same length.
-
-    Args:
-        models: with their gradients; of one recipe.
-        pair: whose interference space is cut.
-        angles: of the cuts, in degrees.
-        reach: half the length of a cut, as a share of |w|.
-        random: how many random cuts stand beside.
-
-    Returns:
-        Sharpness over (architecture, seed, angle), and of random cuts over (architecture, seed, cut).
-    """
-    plane, other = {}, {}
-    for member, one in models.items():
-        how: Options = {"progress": False}
-        within = cuts(one.model, one.images, *one.pair(pair), angles, reach=reach, points=7, **how)
-        anywhere = random_cuts(one.model, one.images, count=random, seed=member.seed, reach=reach, points=7, **how)
-        plane[member], other[member] = sharpness(within).to_dataset(), sharpness(anywhere).to_dataset()
-    return tuple(gathered(rows)["sharpness"].isel(recipe=0, drop=True) for rows in (plane, other))  # type: ignore[return-value]
 
 
 def proposition_error(one: Moved, pair: ClassPair, *, draws: int = 20, seed: int = 0) -> float:

@@ -126,7 +126,7 @@ def test_unknown_names_and_missing_paths() -> None:
         load_dataset("no/such.npz")
     with pytest.raises(ValueError, match="difficulty is an option of glyphs10"):
         load_dataset("digits", difficulty=1.0)
-    with pytest.raises(ValueError, match="image_size is an option of image folders"):
+    with pytest.raises(ValueError, match="image_size is an option of drawn letters and image folders"):
         load_dataset("digits", image_size=8)
 
 
@@ -153,3 +153,13 @@ def test_torchvision_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = load_dataset("fashion_mnist", download=False)
     assert (data.train.size, data.test.size, data.input_shape) == (20, 10, (1, 28, 28))
     assert data.classes[0] == "T-shirt/top"
+
+
+def test_letters_are_averaged_over_whole_blocks() -> None:
+    whole, half = (sources.read("glyphs10", train_size=20, test_size=10, difficulty=None, image_size=n, seed=3,
+                                download=False) for n in (None, 16))  # fmt: skip
+    assert half.x_train.shape == (20, 16, 16, 3)
+    corner = whole.x_train[:, 6:8, 4:6].astype(float).mean((1, 2))
+    assert np.abs(half.x_train[:, 3, 2] - corner).max() <= 0.5
+    with pytest.raises(ValueError, match="it must be one of 4, 8, 16, 32"):
+        load_dataset("glyphs10", train_size=20, test_size=10, image_size=12)

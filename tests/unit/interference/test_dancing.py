@@ -142,38 +142,6 @@ def symmetric_noise(classes: int, seed: int) -> xr.DataArray:
     return xr.DataArray(noise + noise.T, dims=("true", "other"), coords={"true": names, "other": names})
 
 
-def test_the_pair_test_is_exact_for_one_pair() -> None:
-    """With one pair the null is a draw among all pairs: p tends to the pair's rank."""
-    matrix = symmetric_noise(5, 0)
-    ranked = sorted(float(matrix[x, y]) for x, y in itertools.combinations(range(5), 2))
-    for x, y in itertools.combinations(range(5), 2):
-        result = dancing.pair_test(matrix, [("abcde"[x], "abcde"[y])], permutations=3000)
-        value = float(matrix[x, y])
-        assert float(result["mean"]) == value
-        assert float(result["others"]) == pytest.approx((sum(ranked) - value) / 9)
-        assert float(result["p_below"]) == pytest.approx((ranked.index(value) + 1) / 10, abs=0.04)
-        assert float(result["p_above"]) == pytest.approx(1 - ranked.index(value) / 10, abs=0.04)
-
-
-def test_the_pair_test_is_uniform_without_structure_and_small_with_it() -> None:
-    pairs = [("a", "b"), ("c", "d"), ("e", "f")]
-    p = [float(dancing.pair_test(symmetric_noise(10, i), pairs, permutations=99)["p_below"]) for i in range(100)]
-    assert stats.kstest(p, "uniform").pvalue > 1e-3
-    marked = symmetric_noise(10, 0)
-    for a, b in pairs:
-        marked.loc[a, b] = marked.loc[b, a] = -9
-    assert float(dancing.pair_test(marked, pairs, permutations=500)["p_below"]) < 0.01
-    assert float(dancing.pair_test(marked, pairs, permutations=500)["p_above"]) > 0.9
-
-
-def test_the_pair_test_of_nothing_is_nan() -> None:
-    result = dancing.pair_test(symmetric_noise(7, 0) * np.nan, [("a", "b")], permutations=5)
-    assert all(np.isnan(float(result[name])) for name in ("mean", "others", "p_below", "p_above"))
-
-
-# --- events and phases -------------------------------------------------------------------------------------
-
-
 def peaks(x: list[float], t: int) -> bool:
     other = [value for value in x[t + 1 :] if value != x[t]]
     return t > 0 and x[t] > x[t - 1] and bool(other) and other[0] < x[t]

@@ -142,7 +142,7 @@ def test_dry_run_says_what_it_would_cost_and_writes_nothing(
     assert landscape(*words, monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "60 training and 30 test images" in said
-    assert "mlp, anneal-lr, 10 epochs, seed 0" in said
+    assert "mlp, anneal-lr, 6 epochs, seed 0" in said
     assert "nothing was written" in said
     assert not home.exists()
     assert not (tmp_path / "o").exists()
@@ -213,7 +213,7 @@ def test_report_reads_the_verdicts_from_the_files(
     assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
     assert "**reproduced**" in (tmp_path / "report.md").read_text()
     content = json.loads(path.read_text())
-    content["claims"][0]["verdict"] = "not reproduced"
+    content["claims"][0]["parts"][0]["verdict"] = "not seen"
     path.write_text(json.dumps(content))
     assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
     assert "**not reproduced**" in (tmp_path / "report.md").read_text()

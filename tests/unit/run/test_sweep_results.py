@@ -34,11 +34,12 @@ def curve(width: int, epochs: int = 3) -> xr.Dataset:
 def test_every_number_is_at_its_place(tmp_path: Path) -> None:
     cells = [finished(tmp_path, w, s, numbers=curve(w)) for w in (1, 2) for s in (0, 1, 2)]
     tree = sweep_results.collect(cells)
-    assert dict(tree.sizes) == {"width": 2, "seed": 3, "claim": 2}
-    assert float(tree["effect"].sel(width=2, seed=1, claim="CI-1")) == 21
-    assert tree["high"].sel(width=1, claim="CI-1").values.tolist() == [10, 11, 12]
-    assert np.isnan(tree["effect"].sel(claim="CI-2")).all()
-    assert tree["verdict"].sel(seed=0, claim="CI-1").values.tolist() == ["not reproduced", "reproduced"]
+    assert dict(tree.sizes) == {"width": 2, "seed": 3, "part": 2}
+    assert float(tree["effect"].sel(width=2, seed=1, part="CI-1")) == 21
+    assert tree["high"].sel(width=1, part="CI-1").values.tolist() == [10, 11, 12]
+    assert np.isnan(tree["effect"].sel(part="CI-2")).all()
+    assert tree["verdict"].sel(seed=0, part="CI-1").values.tolist() == ["not seen", "seen"]
+    assert str(tree["what"].sel(part="CI-1").values) == "look-alike classes lead the interference"
     assert tree["seconds"].sel(width=2, seed=2) == 2.2
     assert (tree.attrs["runs"], tree.attrs["fixed"], tree.attrs["left_out"]) == (6, "{'epochs': 3}", "")
     assert tree["n-curve/loss"].sel(width=2, seed=0).values.tolist() == [0, 2, 4]
@@ -51,7 +52,7 @@ def test_what_is_missing_is_nan_and_shorter_runs_are_padded(tmp_path: Path) -> N
     tree = sweep_results.collect(cells)
     assert (tree.attrs["runs"], tree.attrs["finished"]) == (4, 2)
     assert np.isnan(tree["effect"].sel(width=1, seed=1)).all()
-    assert tree["verdict"].sel(width=1, seed=1, claim="CI-1") == ""
+    assert tree["verdict"].sel(width=1, seed=1, part="CI-1") == ""
     loss = tree["n-curve/loss"]
     assert np.isfinite(loss.sel(width=1, seed=0)).values.tolist() == [True, True, True, False, False]
     assert np.isnan(loss.sel(width=1, seed=1)).all()

@@ -1,4 +1,17 @@
-from landscape_utils.suite.exercises import check
+import runpy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from landscape_utils.engine.inference import Outcomes
+from landscape_utils.interference.cctm import cctm_of
+from landscape_utils.interference.dancing import PARTNER, dance_events
+from landscape_utils.interference.ego import interference_weights
+from landscape_utils.suite.exercises import check, check_function
+from tests import ROOT
+from tests.unit.interference.test_dancing import movie_of
 
 
 def test_open_right_and_wrong_answers() -> None:
@@ -8,3 +21,45 @@ def test_open_right_and_wrong_answers() -> None:
     assert check(" cat ", "CAT", hint="h") == "Right."
     assert check("dog", "cat", hint="h") == "Not quite. h"
     assert check("3", 3, hint="h") == "Right."
+
+
+def test_a_readers_function_is_judged_by_its_numbers_and_never_raises() -> None:
+    def told(function: Callable[[int], Any]) -> str:
+        return check_function(function, [[2.0, 4.0]], 2, hint="double it")
+
+    assert told(lambda n: [[n, 2 * n]]) == "Right."
+    assert told(lambda n: [[n, 3 * n]]) == "Not quite. double it"
+    assert told(lambda n: [n, 2 * n]) == "Its result has the shape (2,); (1, 2) would be right. double it"
+    assert told(lambda n: None).startswith("Not answered yet")
+    assert told(lambda n: n / 0) == "It ended with ZeroDivisionError: division by zero"
+    assert told(lambda n: "text").startswith("It ended with ValueError")
+
+
+def solution(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "notebooks" / "solutions" / f"{name}.py"))
+
+
+def test_the_solution_of_01_is_the_librarys_matrix() -> None:
+    rng = np.random.default_rng(0)
+    targets, predicted = (torch.from_numpy(rng.integers(0, 5, 300)) for _ in range(2))
+    expected = cctm_of(Outcomes(targets, predicted, torch.zeros(300), 5)).values
+    given = (targets.numpy(), predicted.numpy(), 5)
+    assert check_function(solution("01_cctm")["my_cctm"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_02_is_the_librarys_step() -> None:
+    w, g1, g2 = torch.randn(3, 9, generator=torch.Generator().manual_seed(0))
+    expected = interference_weights(w, g1, g2, 0.5, -2.0)
+    given = (w, g1, g2, 0.5, -2.0)
+    assert check_function(solution("02_ego_flatness")["my_interference_model"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_03_is_the_librarys_rule() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rates = movie_of(rng.integers(0, 4, (30, 3, 3)) / 8, ("a", "b", "c"))  # coarse: with flat tops
+        events = dance_events(rates, "a", "b")
+        expected = events.epoch.values[events.kind.values == PARTNER]
+        own, partner, cell = (rates.values[1:, i, j] for i, j in ((0, 0), (1, 1), (0, 1)))
+        given = (own, partner, cell)
+        assert check_function(solution("03_label_dancing")["my_arrows"], expected, *given, hint="") == "Right."

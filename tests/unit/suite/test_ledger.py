@@ -15,7 +15,19 @@ def test_every_claim_is_cited_by_the_notebook_whose_section_lists_it() -> None:
 
 
 def test_no_claim_is_listed_twice_and_each_has_all_its_fields() -> None:
-    listed = [id for path in SECTIONS.glob("*/ledger.toml") for id in re.findall(r"^\[(.*)\]$", path.read_text(), re.M)]
+    listed = [
+        id for path in SECTIONS.glob("*/ledger.toml") for id in re.findall(r"^\[([^.]*)\]$", path.read_text(), re.M)
+    ]
     assert sorted(listed) == sorted(CLAIMS)
     assert all(c.statement.endswith(".") and c.source and c.reported for c in CLAIMS.values())
     assert all(claim.id == id for id, claim in CLAIMS.items())
+
+
+def test_every_part_says_what_it_measures_on_which_side_and_since_when() -> None:
+    for claim in CLAIMS.values():
+        assert claim.short
+        for name, rule in claim.parts.items():
+            assert name.isidentifier()
+            assert rule.what
+            assert rule.set
+            assert rule.side in ("above", "below")

@@ -102,7 +102,7 @@ def test_a_recipe_of_ones_own_keeps_its_own_learning_rate() -> None:
     assert [own[name][0].settled().lr for name in ("resnet8", "vgg11")] == [0.1, 0.05]
     other = session.session("01_cctm", recipe="small-lr").specs()
     assert [other[name][0].settled().lr for name in ("resnet8", "vgg11")] == [1e-4, 1e-4]
-    assert other["vgg11"][0].model_options == {"width": 0.25}
+    assert other["vgg11"][0].model_options == {"width": 0.125}
     assert {s[0].settled().lr for s in session.session("01_cctm", lr=0.3).specs().values()} == {0.3}
 
 
@@ -187,9 +187,7 @@ def test_a_parameter_of_another_type_is_refused(changed: dict[str, object], mess
         session.settle("01_cctm", cell(**changed))
 
 
-def test_a_session_shows_judges_and_concludes(
-    home: Path, small: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_shows_judges_and_concludes(home: Path, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr("landscape_utils.suite.plots.display_markdown", shown.append)
     setup = session.session("01_cctm", epochs=2)
@@ -200,8 +198,8 @@ def test_a_session_shows_judges_and_concludes(
         assert (home / "out" / "figures" / f"01_cctm-{name}.png").exists()
         xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="h5netcdf"), numbers)
     setup.judge(judge("CI-1", criterion="c", measured="13 %", holds=True))
-    assert capsys.readouterr().out == "CI-1: reproduced\n"
+    assert "| **CI-1**: look-alike classes lead the interference |  | 13 % | c | **seen** |" in shown[0]
     setup.conclude(small)
     (rows, about) = claims.load(home / "out" / "01_cctm.claims.json")
     assert ([row.id for row in rows], about["epochs"]) == (["CI-1"], 2)
-    assert "| CI-1 The largest" in shown[0]
+    assert "| CI-1 The largest" in shown[1]

@@ -22,19 +22,19 @@ def networks(hits: int, *, seeds: int = 40, unlearned: int = 0) -> xr.Dataset:
 def test_every_r_of_three_or_more_has_to_agree(linear: int, cubic: int, quartic: int, verdict: str) -> None:
     got = learned_last_has_largest_bias({1: networks(linear), 3: networks(cubic), 4: networks(quartic)})
     assert (got.id, got.verdict) == ("BP-3", verdict)
-    assert got.effect == min(cubic, quartic) / 40
-    assert got.interval == wilson(min(cubic, quartic), 40)
-    assert f"r = 1: {linear / 40:.0%}" in got.measured
-    assert "chance 33%" in got.measured
-    assert "none not learned" in got.measured
-    assert got.measured.endswith("below its bias in 0%, 0%, 0%")
+    assert got.part.effect == min(cubic, quartic) / 40
+    assert got.part.interval == wilson(min(cubic, quartic), 40)
+    assert f"r = 1: {linear / 40:.0%}" in got.part.measured
+    assert "chance 33%" in got.part.measured
+    assert "none not learned" in got.part.measured
+    assert got.part.measured.endswith("below its bias in 0%, 0%, 0%")
 
 
 def test_what_is_not_learned_counts_against_the_claim() -> None:
     got = learned_last_has_largest_bias({3: networks(40, unlearned=10)})
     assert got.verdict == "not reproduced"
-    assert got.effect == 0.75
-    assert "10 not learned" in got.measured
+    assert got.part.effect == 0.75
+    assert "10 not learned" in got.part.measured
 
 
 def test_the_linear_network_alone_decides_nothing() -> None:

@@ -32,7 +32,7 @@ def test_all_surfaces_but_one_have_their_shape(second: Surface, third: Surface, 
     grids = {"P.E.1 x P.E.2": plane(bowl), "N.E.1 x N.E.2": plane(second), "P.E.1 x N.E.1": plane(third)}
     got = verdicts.shapes_of_eigenvectors({"mlp": grids})
     assert_judged(got, "ML-10", verdict)
-    assert ("a bowl" in got.measured) == (third is bowl)
+    assert ("a bowl" in got.part.measured) == (third is bowl)
 
 
 def about(smallest: float = -1.0, *, far: float = 0.1, bulk: float = 0.85) -> study.Spectrum:
@@ -63,7 +63,7 @@ def test_a_spectrum_has_a_bulk_outliers_a_trace_and_a_negative_end(
     traces = {when: {"mlp": shifted(lift)} for when in ("early", "late")}
     got = verdicts.bulk_and_outliers({"early": {"mlp": early}, "late": {"mlp": late}}, traces, 10)
     assert_judged(got, "ML-11", verdict)
-    assert "C = 10" in got.measured
+    assert "C = 10" in got.part.measured
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_a_spectrum_has_a_bulk_outliers_a_trace_and_a_negative_end(
 def test_moments_are_held_against_their_prediction(offset: float, stretch: float, verdict: str) -> None:
     got = verdicts.moments_hold({"a": noise(), "b": noise(offset, stretch)})
     assert_judged(got, "ML-12", verdict)
-    assert "holds up to 0.01" in got.measured
-    assert ("none of them" in got.measured) == (verdict != "reproduced")
+    assert "holds up to 0.01" in got.part.measured
+    assert ("none of them" in got.part.measured) == (verdict != "reproduced")
 
 
 def test_where_the_second_order_stops_is_told() -> None:
@@ -82,7 +82,7 @@ def test_where_the_second_order_stops_is_told() -> None:
     one.measured.loc[{"lam": 0.01}] += 1
     got = verdicts.moments_hold({"a": one})
     assert_judged(got, "ML-12", "reproduced")
-    assert "holds up to 0.003" in got.measured
+    assert "holds up to 0.003" in got.part.measured
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_pieces_lie_along_but_next_to_the_initialisation(first: float, rest: flo
     one = pieces(np.array([first, *[rest] * 10]))
     got = verdicts.pieces_lie_along({"mlp, GMI": pieces(np.zeros(11)), "mlp, MLI": one})
     assert_judged(got, "ML-14", verdict)
-    assert f"mlp, MLI {first:.1%}" in got.measured
+    assert f"mlp, MLI {first:.1%}" in got.part.measured
 
 
 @pytest.mark.parametrize(("after", "verdict"), [(-0.1, "reproduced"), (-0.9, "not reproduced")])
@@ -125,4 +125,4 @@ def test_negative_mass_is_larger_at_first(after: float, verdict: str) -> None:
     first, late = (spectrum([t, 1.0], [0.5, 0.5], [1.0, t]) for t in (-0.5, after))
     got = verdicts.more_negative_at_first({"initial": {"mlp": first}, "late": {"mlp": late}})
     assert_judged(got, "ML-18", verdict)
-    assert got.effect == pytest.approx(1 / 3 - abs(after) / (1 + abs(after)))
+    assert got.part.effect == pytest.approx(1 / 3 - abs(after) / (1 + abs(after)))
