@@ -36,6 +36,7 @@ from .memorization.gradients import gradient_split
 from .memorization.manifolds import mftma
 from .memorization.rewinding import rewind, rewound_accuracies
 from .plateau.plateau import interpolate, plateau_length
+from .run.own_model import panel
 from .suite.session import settle
 from .training.models import build_model
 from .training.recipes import RECIPES, RunSpec
@@ -88,6 +89,7 @@ __all__ = [
     "name_curve",
     "normalise",
     "outcomes",
+    "panel",
     "permute_labels",
     "plane_through",
     "plateau_length",

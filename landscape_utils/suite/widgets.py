@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from html import escape
 from inspect import isgeneratorfunction
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 import ipywidgets
+import xarray as xr
+
+from landscape_utils.kit.files import write_atomically
+from landscape_utils.kit.store import to_netcdf
+from landscape_utils.suite.session import figures_folder, out_folder
 
 NORMALISATIONS = [("none", None), ("Norm", "global"), ("LayNorm", "layer"), ("FilNorm", "filter")]
 HANDLINGS = [("UpBN", "update"), ("No UpBN", "keep")]
@@ -20,12 +28,29 @@ class Superseded(Exception):
     """Raised out of a computation whose panel has been asked for something else."""
 
 
-class Panel(ipywidgets.VBox):
-    """Controls above a picture; an error is shown as text in the picture's place, and kept in `error`.
+class Shown(NamedTuple):
+    """What a panel shows.
+
+    Attributes:
+        picture: PNG bytes, or a plotly figure's JSON.
+        numbers: what the picture shows, where they can be saved.
+        code: lines that give the numbers without the panel.
+    """
+
+    picture: bytes | dict[str, Any]
+    numbers: xr.Dataset | None = None
+    code: str = ""
+
+
+class Panel(ipywidgets.HBox):
+    """Controls, and beside them a picture; an error is shown as text in the picture's place, and kept in `error`.
+
+    Where no kernel runs, a notebook shows the picture that was there last.
 
     Attributes:
         controls: the widgets whose values the picture is drawn from, by argument name.
         others: widgets that set the controls, by name.
+        shown: the picture, its numbers and the code for them.
         image: the picture, as PNG bytes.
         turning: a plotly figure that turns in the browser, where the picture is one.
         bar: how far a computation is.
@@ -40,17 +65,18 @@ class Panel(ipywidgets.VBox):
         *,
         width: int,
         others: Mapping[str, Any] | None = None,
+        name: str = "panel",
     ) -> None:
         """Draw the first picture at once, and every time a control moves.
 
         Args:
-            draw: returns the picture for the controls' values: PNG bytes, or a plotly figure's JSON. A generator of
-                several pictures, coarse ones first, runs beside the notebook, and takes a first argument to be called
-                after each step with (done, total): that shows the progress, and raises `Superseded` once a control
-                has moved on.
+            draw: returns what to show for the controls' values, or its picture alone. A generator of several, coarse
+                ones first, runs beside the notebook, and takes a first argument to be called after each step with
+                (done, total): that shows the progress, and raises `Superseded` once a control has moved on.
             controls: by argument name of `draw`.
             width: of the picture, in pixels.
             others: widgets that stand before the controls, and set them, by name.
+            name: under which pictures are saved.
         """
         self.controls, self.others = dict(controls), dict(others or {})
         self.image = ipywidgets.Image(format="png", width=width)
@@ -62,8 +88,23 @@ class Panel(ipywidgets.VBox):
         self._turn, self._held = 0, False
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._latest: Future[None] | None = None
-        rows = ipywidgets.HBox([*self.others.values(), *self.controls.values()], layout={"flex_flow": "row wrap"})
-        super().__init__([rows, self.message, self.bar, self.image, self.turning])
+        self.shown, self._name = Shown(b""), name
+        self.saving = ipywidgets.Button(description="save", tooltip="write the picture and its numbers to files")
+        self.coding = ipywidgets.ToggleButton(description="code", tooltip="show the lines that give the numbers")
+        self.code = ipywidgets.HTML(layout={"display": "none"})
+        self.saved = ipywidgets.Label()
+        self.saving.on_click(lambda _: self.save())
+        self.coding.observe(self._show_code, names="value")
+        buttons = ipywidgets.HBox([self.saving, self.coding])
+        left = [*self.others.values(), *self.controls.values(), buttons, self.saved, self.code]
+        columns = (
+            ipywidgets.VBox(left, layout={"flex": "0 1 330px", "min_width": "300px"}),
+            ipywidgets.VBox(
+                [self.message, self.bar, self.image, self.turning],
+                layout={"flex": "1 1 480px", "min_width": "0", "max_width": f"{width + 20}px"},
+            ),
+        )
+        super().__init__(columns, layout={"flex_flow": "row wrap"})
         for control in self.controls.values():
             control.observe(self.refresh, names="value")
         self._show_pictures(self._turn)
@@ -94,6 +135,31 @@ class Panel(ipywidgets.VBox):
         self._worker.shutdown(wait=False, cancel_futures=True)
         super().close()
 
+    def save(self) -> None:
+        """Write the picture among a notebook's figures and its numbers among its results, and say where."""
+        picture, numbers, _ = self.shown
+        ending, content = (
+            ("png", picture) if isinstance(picture, bytes) else ("plotly.json", json.dumps(picture).encode())
+        )
+        names = (f"{self._name}-{i}" for i in count(1))
+        stem = next(n for n in names if not (figures_folder() / f"{n}.{ending}").exists())
+        write_atomically(figures_folder() / f"{stem}.{ending}", content)
+        if numbers is not None:
+            write_atomically(out_folder() / f"{stem}.nc", to_netcdf(numbers))
+        self.saved.value = f"{stem}.{ending} is in {figures_folder()}"
+
+    def _show_code(self, change: object = None) -> None:
+        self.coding.layout.display = "" if self.shown.code else "none"
+        self.code.value = f"<code style='white-space: pre-wrap'>{escape(self.shown.code)}</code>"
+        self.code.layout.display = "" if self.coding.value and self.shown.code else "none"
+
+    def _repr_mimebundle_(self, **how: Any) -> dict[str, Any] | None:
+        """Give the picture beside the widget, for where no kernel runs."""
+        bundle: dict[str, Any] | None = super()._repr_mimebundle_(**how)
+        if bundle is not None and isinstance(self.shown.picture, bytes) and self.shown.picture:
+            bundle["image/png"] = b64encode(self.shown.picture).decode()
+        return bundle
+
     def wait(self) -> None:
         """Wait until the picture that was asked for last is complete."""
         if self._latest is not None:
@@ -119,10 +185,12 @@ class Panel(ipywidgets.VBox):
             raise Superseded
         self.bar.max, self.bar.value, self.bar.layout.display = total, done, ""
 
-    def _show(self, turn: int, picture: bytes | dict[str, Any]) -> None:
+    def _show(self, turn: int, drawn: Shown | bytes | dict[str, Any]) -> None:
         if turn != self._turn:
             raise Superseded
-        self.error, self.message.value = None, ""
+        self.shown = drawn if isinstance(drawn, Shown) else Shown(drawn)
+        self.error, self.message.value, picture = None, "", self.shown.picture
+        self._show_code()
         if isinstance(picture, bytes):
             self.image.value, self.image.layout.display = picture, ""
             self.turning.outputs = ()

@@ -19,6 +19,14 @@ PROFILES: dict[str, dict[str, Any]] = {
         "epochs": 6,
         "seeds": [0, 1, 2, 3, 4],
     },
+    "laptop": {
+        "dataset": "cifar10",
+        "architectures": ["mlp", "resnet8", "vgg11"],
+        "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
+        "recipes": ["anneal-lr"],
+        "epochs": 20,
+        "seeds": [0, 1, 2],
+    },
     "standard": {
         "dataset": "cifar10",
         "architectures": ["vgg16", "resnet18", "googlenet", "dla"],

@@ -15,7 +15,7 @@ from landscape_utils.interference.flatness import FLAT
 from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.ego_flatness.study import Moved
 from landscape_utils.suite.surfaces import VIEWS, named, surface_view
-from landscape_utils.suite.widgets import Panel, choice, decades, stops
+from landscape_utils.suite.widgets import Panel, Shown, choice, decades, stops
 
 COARSEST = 3  # points along a direction of the first grid that is shown
 OF = "loss of "
@@ -63,18 +63,21 @@ def ego_panel(
         "view": ipywidgets.ToggleButtons(options=VIEWS, description="as"),
     }
     ranked = [(f"{i}. {a}-{b}", (a, b)) for i, (a, b) in enumerate(pairs, start=1)]
-    slider = stops("pairs", ranked, ranked[0][1], layout={"width": "420px"})
+    slider = stops("pairs", ranked, ranked[0][1], layout={"width": "98%"})
     memory = {(name, *pair, _rounded(grid.attrs["sigma"])): grid for (name, pair), grid in (known or {}).items()}
 
-    def draw(tick: Tick, model: str, first: str, second: str, sigma: float, variable: str, view: str) -> Iterator[Any]:
+    def draw(
+        tick: Tick, model: str, first: str, second: str, sigma: float, variable: str, view: str
+    ) -> Iterator[Shown]:
         key = (model, first, second, _rounded(sigma))
         moved = models[model]
         for grid in [memory[key]] if key in memory else _computed(moved, (first, second), sigma, points, tick):
             if grid.sizes["theta1"] == points:
                 memory[key] = grid
-            yield _picture(grid, f"{model}: {variable}", variable, view, points)
+            code = f"lu.ego_surface(model, data.train, {first!r}, {second!r}, sigma={sigma:.3g}, points={points})"
+            yield Shown(_picture(grid, f"{model}: {variable}", variable, view, points), grid, code)
 
-    panel = Panel(draw, controls, width=620, others={"pairs": slider})
+    panel = Panel(draw, controls, width=620, others={"pairs": slider}, name="02_ego_flatness-panel")
 
     def follow(change: object) -> None:
         with panel.one_refresh():

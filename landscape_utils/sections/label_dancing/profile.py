@@ -21,6 +21,15 @@ PROFILES: dict[str, dict[str, Any]] = {
         "train_size": 2000,
         "test_size": 1000,
     },
+    # The trainings are those of 01.
+    "laptop": {
+        "dataset": "cifar10",
+        "architectures": ["resnet8", "vgg11"],
+        "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
+        "recipes": ["anneal-lr"],
+        "epochs": 20,
+        "seeds": [0, 1, 2],
+    },
     "standard": {
         "dataset": "cifar10",
         "architectures": ["vgg16", "resnet18"],

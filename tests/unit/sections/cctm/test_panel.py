@@ -8,13 +8,16 @@ from landscape_utils.interference.cctm import cctm_of
 from landscape_utils.sections.cctm.panel import cctm_panel
 from landscape_utils.suite.widgets import Panel
 
+NAMES = ("one", "two")
+
 
 @pytest.fixture
 def panel(small: Dataset) -> Panel:
     torch.manual_seed(0)
-    results = {name: outcomes(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), small.test) for name in ("one", "two")}
+    models = {name: nn.Sequential(nn.Flatten(), nn.Linear(192, 3)) for name in NAMES}
+    results = {name: outcomes(model, small.test) for name, model in models.items()}
     rates = {name: cctm_of(result, small.classes) for name, result in results.items()}
-    return cctm_panel(rates, {name: r.predicted for name, r in results.items()}, small)
+    return cctm_panel(rates, {name: r.predicted for name, r in results.items()}, small, models=models)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,7 @@ def test_every_control_changes_the_picture(panel: Panel, control: str, value: ob
         value = "class2"
     before = panel.image.value
     panel.controls[control].value = value
+    panel.wait()
     assert panel.error is None
     assert panel.image.value != before
 
@@ -36,5 +40,29 @@ def test_picking_a_class_turns_to_its_strongest_interferer(panel: Panel) -> None
         assert panel.controls["taken_for"].value != name
 
 
-def test_sliders_wait_until_they_are_let_go(panel: Panel) -> None:
-    assert panel.controls["threshold"].continuous_update is False
+@pytest.mark.parametrize(("true", "taken_for"), [(0, 2), (2, 1), (1, 1)])
+def test_a_click_opens_a_cell(panel: Panel, true: int, taken_for: int) -> None:
+    clickable, before = panel.others["map"], panel.image.value
+    x, y = (clickable._inverse(*at) for at in ((0.5, 0.5), (0.6, 0.6)))
+    right, down = ((b - a) / 0.1 for a, b in zip(x, y, strict=True))  # classes in a picture's width and height
+    place = [0.5 + (taken_for - x[0]) / right, 0.5 + (true - x[1]) / down, 0.0]
+    clickable.pointer = place
+    assert clickable.tip.startswith(
+        f"class{true} {'recognised' if true == taken_for else f'taken for class{taken_for}'}: "
+    )
+    clickable.clicked = place
+    panel.wait()
+    assert (panel.controls["true"].value, panel.controls["taken_for"].value) == (f"class{true}", f"class{taken_for}")
+    assert panel.error is None
+    assert panel.image.value != before
+    assert ("ego_surface" in panel.shown.code) == (true != taken_for)
+
+
+def test_the_map_is_that_of_the_model(panel: Panel) -> None:
+    before = panel.others["map"].value
+    panel.controls["model"].value = "two"
+    assert panel.others["map"].value != before
+
+
+def test_look_ups_follow_the_hand(panel: Panel) -> None:
+    assert panel.controls["threshold"].continuous_update

@@ -61,8 +61,14 @@ def test_a_history_of_one_epoch_can_be_drawn() -> None:
     assert dancing_panel({"m": history(0, epochs=1)}).error is None
 
 
-def test_the_slider_waits_until_it_is_let_go(panel: Panel) -> None:
-    assert panel.controls["epochs"].continuous_update is False
+def test_the_slider_follows_the_hand_and_play_moves_its_end(panel: Panel) -> None:
+    assert panel.controls["epochs"].continuous_update
+    panel.controls["epochs"].value = (5, 20)
+    panel.others["play"].value = 12
+    assert panel.controls["epochs"].value == (5, 12)
+    panel.others["play"].value = 3
+    assert panel.controls["epochs"].value == (3, 3)
+    assert panel.error is None
 
 
 def test_pictures_leave_no_figure_behind(panel: Panel) -> None:
