@@ -14,6 +14,7 @@ from landscape_utils.data.pairs import Pairs, class_names, resident
 from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.clock import spent_on
 
 GRADIENT_BATCH = {"cuda": 1000, "mps": 500}
 CPU_GRADIENT_BATCH = 100
@@ -44,7 +45,8 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
     width = _width(tree, inputs, targets)
     wanted = range(width) if classes is None else [_index(data, c, width) for c in classes]
     bar = tqdm(wanted, desc="class gradients", unit="class", **BAR)
-    return torch.stack([_mean_gradient(tree, inputs[targets == c], targets[targets == c]) for c in bar])
+    with spent_on("landscapes"):
+        return torch.stack([_mean_gradient(tree, inputs[targets == c], targets[targets == c]) for c in bar])
 
 
 @torch.inference_mode(False)

@@ -33,6 +33,7 @@ from landscape_utils.engine.space import Normalisation
 from landscape_utils.engine.spread import Point, spread
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.kit.clock import spent_on
 from landscape_utils.kit.errors import distinct, unknown
 
 if TYPE_CHECKING:
@@ -277,8 +278,12 @@ class _Landscape:
     def measured(self, points: list[Point], client: Client | None) -> Iterator[tuple[Point, Sums]]:
         """Measure points, here or on a cluster, and give each as it is finished."""
         if client is None or not points:
-            return ((point, self.engine.at(point)) for point in points)
+            return ((point, self._measured(point)) for point in points)
         return spread(client, self.walk, points)
+
+    def _measured(self, point: Point) -> Sums:
+        with spent_on("landscapes"):
+            return self.engine.at(point)
 
     def finished(self) -> AbstractContextManager[Finished]:
         """Open the points that are kept."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs
 from landscape_utils.kit import store
+from landscape_utils.kit.clock import spent_on
 from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
 from landscape_utils.landscape.lanczos import Extremal, extremal_pairs, quadrature
 
@@ -239,7 +240,8 @@ def _gaussian(operator: HessianOperator, sequence: np.random.SeedSequence) -> Te
 
 def _counted(operator: HessianOperator, tick: Callable[[int, float | None], None]) -> Callable[[Tensor], Tensor]:
     def product(vector: Tensor) -> Tensor:
-        image = operator(vector)
+        with spent_on("landscapes"):
+            image = operator(vector)
         tick(0, None)
         return image
 

@@ -56,14 +56,14 @@ def run(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Names such as 01_cctm, or paths.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run all notebooks.")] = False,
     parameter: Annotated[list[str] | None, typer.Option("-p", help="A parameter, name=value; may be repeated.")] = None,
-    profile: Annotated[str | None, typer.Option(help="quick, standard or paper.")] = None,
+    profile: Annotated[str | None, typer.Option(help="quick, laptop, standard or paper.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of executed notebooks, numbers and claims.")] = Path("out"),
     figures: Annotated[Path | None, typer.Option(help="Folder of pictures; OUT/figures by default.")] = None,
     at_once: Annotated[int, typer.Option(help="Notebooks at a time; with several, each has one thread.", min=1)] = 1,
     dry_run: Annotated[bool, typer.Option(help="Say what would be computed and what it would cost.")] = False,
 ) -> None:
     """Execute notebooks and say where their pictures, numbers and claims lie."""
-    from landscape_utils.run import execute
+    from landscape_utils.run import execute, reports
 
     names = profiles.in_order() if every else list(notebooks or [])
     if not names:
@@ -81,13 +81,14 @@ def run(
             _print_costs(path, one)
         return
     where = {"out": out, "figures": figures or out / "figures"}
-    failed = []
+    failed, ended = [], {}
     try:
         for path, seconds, problem in execute.execute_all([job[:2] for job in jobs], at_once=at_once, **where):
             if problem:
                 failed.append(path.stem)
                 tqdm.write(f"landscape: {problem}", file=sys.stderr)
                 continue
+            ended[path.stem] = seconds
             print(f"{path.stem}: {seconds:.0f} s")
             print(f"  executed notebook  {out / path.name}")
             print(f"  numbers            {out}/{path.stem}-*.nc")
@@ -95,6 +96,8 @@ def run(
             print(f"  claims             {out}/{path.stem}.claims.json")
     except KeyboardInterrupt:
         _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
+    if len(ended) > 1:
+        print(f"\n{reports.seconds(ended, out)}\n")
     if failed or any(out.glob("*.claims.json")):
         _write_report(out, where["figures"])
     if failed:
@@ -107,7 +110,7 @@ def sweep(
     parameter: Annotated[
         list[str] | None, typer.Option("-p", help="A parameter and its values: name=a,b or name=0..9; may be repeated.")
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="quick, standard or paper.")] = None,
+    profile: Annotated[str | None, typer.Option(help="quick, laptop, standard or paper.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes, of one thread each; one a core by default.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler that has workers, tcp://...")] = None,
     out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("sweeps"),

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
+from landscape_utils.kit.clock import Work
 from landscape_utils.kit.files import UNFINISHED
 from landscape_utils.suite import claims
 from landscape_utils.suite.claims import Judgement, Verdict
@@ -171,6 +172,22 @@ def overview(out: Path | None = None) -> str:
         cells = [section.provenance["notebook"], section.provenance["profile"], *(str(counts[v]) for v in verdicts)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def seconds(whole: Mapping[str, float], out: Path) -> str:
+    """Write a table of the seconds that notebooks took: for training, for landscapes, for the rest, and in all.
+
+    Args:
+        whole: seconds by notebook, the start of its kernel included.
+        out: folder of their claims, which say what training and landscapes took.
+    """
+    rows = {"notebook": ["training", "landscapes", "the rest", "in all"]}
+    for name, all_of_it in whole.items():
+        file = out / f"{name}.claims.json"
+        parts = claims.load(file)[1].get("seconds", {}) if file.exists() else {}
+        of_works = [parts.get(work, 0.0) for work in get_args(Work)]
+        rows[name] = [f"{value:.0f} s" for value in (*of_works, all_of_it - sum(of_works), all_of_it)]
+    return "\n".join(f"{name:22s}" + "".join(f"{cell:>12s}" for cell in cells) for name, cells in rows.items())
 
 
 def _by_picture(section: Section) -> dict[Path, list[str]]:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from landscape_utils.data import sources
 from landscape_utils.data.datasets import Dataset, load_dataset, require_published
+from landscape_utils.kit.clock import SECONDS
 from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.files import home
 from landscape_utils.kit.threads import processor
@@ -168,6 +169,7 @@ class Session:
             "seeds": list(self.seeds),
             **({"epsilon": self.epsilon} if self.epsilon else {}),
             **self.own,
+            "seconds": {work: round(seconds, 1) for work, seconds in SECONDS.items()},
             "machine": f"{processor()}, {os.cpu_count()} cores, {default_device()}",
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
         }

@@ -24,6 +24,7 @@ from landscape_utils.data.datasets import Dataset, Labelled
 from landscape_utils.data.labels import permute_labels
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.clock import spent_on
 from landscape_utils.kit.store import Shelf
 from landscape_utils.training import history
 from landscape_utils.training.recipes import Recipe, RunSpec
@@ -66,7 +67,8 @@ def train(
     with store.locked(shelf):
         record = _finished(shelf)
         if record is None:
-            record = _fit(spec, dataset, shelf, torch.device(device or default_device()), progress)
+            with spent_on("training"):
+                record = _fit(spec, dataset, shelf, torch.device(device or default_device()), progress)
     return Run(spec, shelf, record)
 
 

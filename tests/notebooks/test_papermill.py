@@ -43,7 +43,9 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
         assert str(place) in result.stdout
 
 
-SMALLEST = ("-p", "seeds=0", "-p", "images=100", "-p", "points=5", "-p", "fine_points=5")
+SMALLEST = tuple(
+    word for value in ("seeds=0", "images=100", "angles=4", "points=5", "class_points=3") for word in ("-p", value)
+)
 LEAST = tuple(word for value in ("checkpoints=1", "images=50", "draws=1") for word in ("-p", value))
 FLAT = tuple(
     word
@@ -54,7 +56,7 @@ SPECTRAL = ("-p", "checkpoints=1", "-p", "images=50", "-p", "points=7", "-p", "f
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
-        {"accuracies", "recipes", "areas", "pairs", "cuts", "class-losses", "similarity", "rises"},
+        {"accuracies", "areas", "radii", "recipes", "class-losses", "similarity", "rises"},
         {*(f"CI-{i}" for i in (6, 7, 8, 9, 10, 11, 12, 13, 19)), "CI-7d"},
     ),
     "03_label_dancing": (

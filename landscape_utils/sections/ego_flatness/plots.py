@@ -113,7 +113,7 @@ def radius_polar(spaces: Mapping[str, xr.DataArray], random: xr.DataArray) -> Fi
         ax.set_ylim(ticks[0], ticks[-1])
         ax.set_yticks(ticks[1:], [f"{100 * 10**tick:g} %" for tick in ticks[1:]], fontsize=9)
         ax.set_title(name)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 

@@ -22,7 +22,7 @@ PROFILES: dict[str, dict[str, Any]] = {
                 "batch_size": 32,
                 "epochs": 8,
                 "small-lr": {"lr": 0.002},
-                "big-lr": {"lr": 0.02},
+                "big-lr": {"lr": 0.01},
                 "anneal-lr": {"lr": 0.05},
             },
             "resnet8": {

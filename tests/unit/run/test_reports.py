@@ -106,6 +106,16 @@ def test_an_undecided_claim_is_counted_and_has_a_colour_of_its_own(out: Path) ->
     assert len(set(reports.COLOURS.values())) == len(reports.COLOURS)
 
 
+def test_seconds_are_told_by_work(tmp_path: Path) -> None:
+    about = {**ABOUT, "seconds": {"training": 20.4, "landscapes": 9.6}}
+    claims.save([judgement()], tmp_path / "01_cctm.claims.json", about)
+    table = reports.seconds({"01_cctm": 40.0, "00_tour": 7.0}, tmp_path)
+    assert [line.split() for line in table.splitlines()][1:] == [
+        ["01_cctm", "20", "s", "10", "s", "10", "s", "40", "s"],
+        ["00_tour", "0", "s", "0", "s", "7", "s", "7", "s"],
+    ]
+
+
 def test_what_did_not_finish_is_told_on_both_pages_with_and_without_others(out: Path, tmp_path: Path) -> None:
     for folder in (out, tmp_path / "empty"):
         folder.mkdir(exist_ok=True)

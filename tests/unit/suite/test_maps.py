@@ -20,9 +20,7 @@ def clickable(clicks: Places) -> Map:
     return shown
 
 
-@pytest.mark.parametrize(
-    ("place", "want"), [((0.5, 0.375), (5, 0)), ((0.3, 0.275), (1, -4)), ((0.7, 0.475), (9, 4))]
-)
+@pytest.mark.parametrize(("place", "want"), [((0.5, 0.375), (5, 0)), ((0.3, 0.275), (1, -4)), ((0.7, 0.475), (9, 4))])
 def test_a_click_is_told_in_the_axes_own_coordinates(
     clickable: Map, clicks: Places, place: tuple[float, float], want: tuple[float, float]
 ) -> None:

@@ -108,13 +108,15 @@ def test_a_recipe_of_ones_own_keeps_its_own_learning_rate() -> None:
 
 def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
     specs = session.session("02_ego_flatness").specs()["resnet8"]
-    assert [(s.recipe, s.seed) for s in specs] == [(r, i) for r in ("small-lr", "big-lr", "anneal-lr") for i in (0, 1)]
-    assert [s.settled().lr for s in specs[::2]] == [0.01, 0.05, 0.1]
+    assert [(s.recipe, s.seed) for s in specs] == [
+        (r, i) for r in ("small-lr", "big-lr", "anneal-lr") for i in range(3)
+    ]
+    assert [s.settled().lr for s in specs[::3]] == [0.01, 0.05, 0.1]
     assert {s.model_options["width"] for s in specs} == {0.5}
 
 
 def test_given_epochs_go_before_those_of_single_architectures() -> None:
-    assert session.session("02_ego_flatness").specs()["vgg11"][0].epochs == 5
+    assert session.session("02_ego_flatness").specs()["vgg11"][0].epochs == 8
     assert session.session("02_ego_flatness", epochs=3).specs()["vgg11"][0].epochs == 3
 
 
@@ -135,7 +137,7 @@ def test_other_data_are_taken_whole_where_the_sizes_belong_to_the_profiles_own()
     ("given", "message"),
     [
         ({"points": 8}, "points is 8; it must be odd"),
-        ({"fine_points": 1}, "at least 3"),
+        ({"class_points": 1}, "at least 3"),
         ({"sigma": 0.0}, "sigma is 0.0; it must be above 0"),
         ({"images": 0}, "images is 0"),
         ({"pairs": ["cat"]}, "write each pair as first-second"),

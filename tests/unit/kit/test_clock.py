@@ -1,0 +1,16 @@
+import time
+
+import pytest
+
+from landscape_utils.kit import clock
+
+
+def test_seconds_are_counted_by_work_also_where_it_fails() -> None:
+    before = dict(clock.SECONDS)
+    with pytest.raises(RuntimeError), clock.spent_on("training"):
+        time.sleep(0.02)
+        raise RuntimeError
+    with clock.spent_on("training"):
+        time.sleep(0.02)
+    assert clock.SECONDS["training"] - before.get("training", 0) >= 0.04
+    assert clock.SECONDS["landscapes"] == before.get("landscapes", 0)
