@@ -14,7 +14,7 @@ NUMERICS := $(addprefix memorization/test_,anchors centres clouds manifolds capa
 # Containers often forbid Python to keep what it compiled: torch would be compiled anew in every kernel and every test's process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run test lint house lab bench faults notebooks lock clean
+.PHONY: setup run test lint house lab bench faults notebooks evidence stable lock clean
 
 setup: .venv/.ready
 
@@ -63,6 +63,14 @@ faults: setup
 # Refresh the outputs that the committed notebooks carry.
 notebooks: setup
 	$(BIN)/python -m tests.notebooks.refresh
+
+# Run the quick studies on one thread, on two, and as an older processor: no part may flip between seen and not seen.
+stable: setup
+	$(BIN)/python -m tests.notebooks.stable $(NOTEBOOKS)
+
+# Run the laptop profile on the real images at LANDSCAPE_DATA, and keep what is found in docs/findings.
+evidence: setup
+	$(BIN)/python -m tests.notebooks.evidence $(NOTEBOOKS)
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-header --python-version 3.11 -o requirements.lock

@@ -119,7 +119,7 @@ def _part(name: str, rule: Rule, measured: ArrayLike | str) -> Part:
     every = np.atleast_1d(np.asarray(measured, dtype=float))
     values = every[np.isfinite(every)]
     if not len(values):
-        return replace(common, reason="no seed has such a number")
+        return replace(common, reason="no seed has such a number", verdict="not seen" if rule.exact else "not tested")
     words, effect = mean_text(values, rule.form), float(values.mean())
     if rule.exact:
         holds = len(values) == len(every) and float(values.max()) < rule.threshold

@@ -43,3 +43,5 @@ PROFILES: dict[str, dict[str, Any]] = {
         "seeds": [0],
     },
 }
+
+FINDINGS = ("heatmaps", "symmetry", "recalls")  # pictures of the laptop profile that are kept

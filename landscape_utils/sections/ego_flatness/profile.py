@@ -38,6 +38,34 @@ PROFILES: dict[str, dict[str, Any]] = {
         "seeds": [0, 1, 2],
         "own": {"pairs": None, "sigma": None, "angles": 16, "points": 19, "class_points": 7, "images": 200},
     },
+    # 2,000 images, which every recipe fits in 20 epochs on trial seeds.
+    "laptop": {
+        "dataset": "cifar10",
+        "train_size": 2000,
+        "architectures": ["vgg11", "resnet8"],
+        "overrides": {
+            "vgg11": {
+                "model_options": {"width": 0.25},
+                "batch_size": 32,
+                "small-lr": {"lr": 0.005},
+                "big-lr": {"lr": 0.015},
+                "anneal-lr": {"lr": 0.05},
+            },
+            "resnet8": {"batch_size": 32, "small-lr": {"lr": 0.02}, "big-lr": {"lr": 0.05}},
+        },
+        "recipes": ["small-lr", "big-lr", "anneal-lr"],
+        "augment": False,
+        "epochs": 20,
+        "seeds": [0, 1, 2],
+        "own": {
+            "pairs": ["cat-dog", "automobile-truck", "horse-ship"],
+            "sigma": None,
+            "angles": 32,
+            "points": 19,
+            "class_points": 9,
+            "images": 500,
+        },
+    },
     "standard": {
         "dataset": "cifar10",
         "architectures": ["vgg16", "resnet18"],
@@ -80,3 +108,5 @@ RULES: dict[str, Rule] = {
     "class_points": ODD,
     "images": at_least(1),
 }
+
+FINDINGS = ("areas", "radii", "recipes")  # pictures of the laptop profile that are kept

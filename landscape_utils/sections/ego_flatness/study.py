@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def spaces(
     with _bar(len(models) * len(pairs), "interference spaces", progress) as bar:
         for member, one in models.items():
             for pair in pairs:
-                bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}")
+                bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}", refresh=False)
                 surfaces[member, pair] = ego_surface(
                     one.model,
                     one.images,
@@ -196,10 +195,13 @@ def radii(
     return gathered(rows)
 
 
-def radii_at_random(models: Mapping[Member, Moved], *, count: int = 8) -> xr.DataArray:
+def radii_at_random(
+    models: Mapping[Member, Moved], *, count: int = 8, precision: Precision = "float32"
+) -> xr.DataArray:
     """Measure every model's radius of flatness along random directions, (architecture, recipe, seed, direction)."""
+    how: Options = {"precision": precision, "progress": False}
     rows = {
-        m: random_radii(one.model, one.images, count=count, seed=m.seed, progress=False) for m, one in models.items()
+        m: random_radii(one.model, one.images, count=count, seed=m.seed * count, **how) for m, one in models.items()
     }
     return gathered({member: row.to_dataset() for member, row in rows.items()})["walked"]
 
@@ -208,15 +210,14 @@ def windows(found: xr.Dataset) -> dict[Kind, float]:
     """Choose a window in theta for each architecture and recipe: four times the typical radius of flatness.
 
     sigma = 4 sqrt(area / pi), with the geometric mean of the seeds' `area_theta`: the flat part is seen whole, and
-    what lies around it too. Where a model is flat as far as was looked, one unit.
+    what lies around it too.
 
     Args:
         found: of `radii`.
     """
     logs = found["area_theta"].copy(data=np.log(found["area_theta"].values)).mean("seed")
-    sigma = logs.copy(data=np.where(np.isfinite(logs), 4 * np.exp(logs / 2) / np.sqrt(np.pi), 1.0))
-    names = itertools.product(found["architecture"].values, found["recipe"].values)
-    return {Kind(str(a), str(r)): float(sigma.sel(architecture=a, recipe=r)) for a, r in names}
+    sigma = (4 * np.exp(logs / 2) / np.sqrt(np.pi)).stack(kind=("architecture", "recipe")).dropna("kind")
+    return {Kind(*map(str, kind)): float(s) for kind, s in zip(sigma["kind"].values, sigma.values, strict=True)}
 
 
 @contextmanager
@@ -285,9 +286,9 @@ def proposition_error(one: Moved, pair: ClassPair, *, draws: int = 20, seed: int
     [-1, 1] and lam in (0.05, 0.95) (class interference, 2.2).
     """
     w, (g1, g2) = space.flatten(one.model).double(), (g.double() for g in one.pair(pair))
-    rng, worst = np.random.default_rng(seed), 0.0
+    rng, errors = np.random.default_rng(seed), []
     for _ in range(draws):
         t1, t2, lam = (*rng.uniform(-1, 1, 2), rng.uniform(0.05, 0.95))
         combined = lam * ego_weights(w, g1, t1 / lam) + (1 - lam) * ego_weights(w, g2, t2 / (1 - lam))
-        worst = max(worst, float((combined - interference_weights(w, g1, g2, t1, t2)).norm() / w.norm()))
-    return worst
+        errors.append(float((combined - interference_weights(w, g1, g2, t1, t2)).norm() / w.norm()))
+    return float(np.max(errors))  # NaN where one is

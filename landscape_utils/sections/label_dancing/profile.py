@@ -46,3 +46,5 @@ PROFILES: dict[str, dict[str, Any]] = {
         "seeds": [0],
     },
 }
+
+FINDINGS = ("dance", "pair-correlations")  # pictures of the laptop profile that are kept

@@ -11,28 +11,30 @@ from torch import Tensor, nn
 
 import landscape_utils as lu
 from landscape_utils.data.datasets import Labelled
-from landscape_utils.engine import space
 from landscape_utils.engine.class_gradients import class_gradients
 from landscape_utils.interference import ego, flatness
+from landscape_utils.kit.bars import BAR
 from landscape_utils.sections.ego_flatness import study as ego_study
-from landscape_utils.sections.ego_flatness.study import Member, Moved
+from landscape_utils.sections.ego_flatness.study import Kind, Member, Moved
 from tests.unit.interference.test_cctm import rates_of
 
 CLASSES = ("cat", "bird", "ship", "dog")
 PAIR, OTHER = ("ship", "cat"), ("bird", "dog")
+SIGMA = {Kind("wide", "big-lr"): 0.5, Kind("wide", "anneal-lr"): 4.0, Kind("deep", "big-lr"): 2.0}
 
 
 def rates_with(errors: dict[str, float], classes: int) -> xr.DataArray:
     """A CCTM over classes a, b, ... whose pairs, as "ab", have these rates in both directions together."""
     matrix = np.zeros((classes, classes))
-    for (a, b), rate in errors.items():
-        matrix["abcdefgh".index(a), "abcdefgh".index(b)] += 0.75 * rate
-        matrix["abcdefgh".index(b), "abcdefgh".index(a)] += 0.25 * rate
+    for pair, rate in errors.items():
+        a, b = map("abcdefgh".index, pair)
+        matrix[a, b] += 0.75 * rate
+        matrix[b, a] += 0.25 * rate
     return rates_of(matrix + np.diag(1 - matrix.sum(1)))
 
 
 def pairs_of(*texts: str) -> list[tuple[str, str]]:
-    return [(a, b) for a, b in texts]
+    return [(text[0], text[1]) for text in texts]
 
 
 # --- pairs ---
@@ -70,25 +72,12 @@ def test_without_errors_pairs_come_in_the_order_of_the_classes() -> None:
     assert ego_study.chosen_pairs(missing, []) == pairs_of("cd", "ab", "ef")
 
 
-@pytest.mark.parametrize("besides", [("ab", "cd"), ("ba", "dc"), ()])
-def test_a_random_pair_is_none_of_the_chosen(besides: tuple[str, ...]) -> None:
-    rates = rates_with({"ab": 0.4, "cd": 0.3, "ac": 0.1}, 4)
-    drawn = [ego_study.random_pair(rates, pairs_of(*besides), seed=seed) for seed in range(40)]
-    left = {p for p in itertools.combinations("abcd", 2) if not besides or p not in pairs_of("ab", "cd")}
-    assert set(drawn) == left
-    assert drawn == [ego_study.random_pair(rates, pairs_of(*besides), seed=seed) for seed in range(40)]
-    assert drawn[0] == ego_study.random_pair(rates, pairs_of(*besides))
-
-
-def test_where_no_pair_is_left_the_last_chosen_is_drawn() -> None:
-    rates = rates_with({"ab": 0.4}, 3)
-    assert ego_study.random_pair(rates, pairs_of("ab", "cb", "ac")) == ("a", "c")
-
-
 def test_pairs_are_read_by_long_and_short_names() -> None:
     names = ("airplane", "automobile", "cat")
     assert ego_study.named_pairs(names, ["cat-car", "plane-cat"]) == [("cat", "automobile"), ("airplane", "cat")]
     assert ego_study.named_pairs(names, None) == []
+    with pytest.raises(ValueError, match="name two different classes"):
+        ego_study.named_pairs(names, ["cat-cat"])
     with pytest.raises(ValueError, match="unknown class 'cta'; the nearest valid names are: cat"):
         ego_study.named_pairs(names, ["car-cta"])
 
@@ -109,6 +98,18 @@ def test_no_pair_is_chosen_twice(given: tuple[str, ...], classes: int) -> None:
     assert len({frozenset(pair) for pair in chosen}) == len(chosen) == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [("cd", ("cd", "ab", "gh")), ("ac", ("ac", "eg", "fh")), ("gh", ("gh", "ab", "ef")), ("", ("ab", "cd", "gh"))],
+)
+def test_a_given_pair_never_pushes_the_most_interfering_one_to_the_end(given: str, want: Sequence[str]) -> None:
+    rates = rates_with({"ab": 0.4, "cd": 0.3, "ef": 0.001, "eg": 0.2, "eh": 0.1, "fg": 0.1, "fh": 0.05}, 8)
+    *first, last = ego_study.chosen_pairs(rates, pairs_of(given) if given else [])
+    assert first == pairs_of(*want)[:2]
+    order = ego_study.ordered_pairs(rates)
+    assert order.index(last) > order.index(first[1])
+
+
 # --- many models side by side ---
 
 
@@ -117,11 +118,8 @@ def test_every_member_is_gathered_at_its_place() -> None:
     rows = {m: xr.Dataset({"x": ("k", [i, -i]), "yes": i == 3}, attrs={"at": i}) for i, m in enumerate(members)}
     got = ego_study.gathered(rows)
     assert dict(got.sizes) == {"architecture": 2, "recipe": 3, "seed": 2, "k": 2}
-    assert [got[k].values.tolist() for k in Member._fields] == [
-        ["vgg", "mlp"],
-        ["small-lr", "big-lr", "anneal-lr"],
-        [5, 1],
-    ]
+    order = [["vgg", "mlp"], ["small-lr", "big-lr", "anneal-lr"], [5, 1]]
+    assert [got[k].values.tolist() for k in Member._fields] == order
     for i, m in enumerate(members):
         at = got.sel(m._asdict())
         assert at.x.values.tolist() == [i, -i]
@@ -136,12 +134,6 @@ def test_missing_members_are_nan() -> None:
     assert int(got.x.notnull().sum()) == int(got.cut_off.notnull().sum()) == 3
     for i, m in enumerate(members):
         assert float(got.x.sel(m._asdict())) == i
-
-
-def test_a_single_member_is_gathered_too() -> None:
-    got = ego_study.gathered({Member("mlp", "big-lr", 3): xr.Dataset({"x": 2.0})})
-    assert float(got.x.sel(architecture="mlp", recipe="big-lr", seed=3)) == 2.0
-    assert got.x.shape == (1, 1, 1)
 
 
 def test_accuracies_are_those_of_the_last_epoch() -> None:
@@ -161,8 +153,12 @@ def test_accuracies_are_those_of_the_last_epoch() -> None:
 
 
 def network(seed: int = 0) -> nn.Module:
+    """A model that tells most images, so that moved weights make more mistakes."""
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4)).double()
+    first, last = nn.Linear(5, 6), nn.Linear(6, 4)
+    for layer in (first, last):
+        layer.weight.data += 2 * torch.eye(*layer.weight.shape)
+    return nn.Sequential(first, nn.Tanh(), last).double()
 
 
 def images() -> Labelled:
@@ -188,88 +184,78 @@ def test_a_pairs_gradients_are_found_by_name() -> None:
     assert torch.equal(second, one.gradients[0])
 
 
-def test_random_pairs_are_as_long_as_the_gradients_and_along_none() -> None:
-    one = moved_of()
-    drawn = one.random_pair(PAIR)
-    for d, g in zip(drawn, one.pair(PAIR), strict=True):
-        assert float(d.norm()) == pytest.approx(float(g.norm()), rel=1e-10)
-        assert abs(float(torch.cosine_similarity(d, g, 0))) < 0.6
-    assert abs(float(torch.cosine_similarity(*drawn, 0))) < 0.6
-    assert torch.equal(drawn[0], one.random_pair(PAIR)[0])
-    assert not torch.equal(drawn[0], one.random_pair(PAIR, seed=10)[0])
-
-
-def test_spaces_of_all_models_and_pairs_share_their_architectures_window(models: dict[Member, Moved]) -> None:
-    sigma = {"wide": 0.5, "deep": 2.0}
-    got = ego_study.spaces(models, [PAIR, OTHER], sigma=sigma, points=3, progress=False)
+def test_spaces_of_all_models_and_pairs_share_the_window_of_their_kind(models: dict[Member, Moved]) -> None:
+    got = ego_study.spaces(models, [PAIR, OTHER], sigma=SIGMA, points=3, progress=False)
     assert list(got) == list(itertools.product(models, [PAIR, OTHER]))
     for (member, pair), grid in got.items():
-        one, reach = models[member], sigma[member.architecture]
+        one, reach = models[member], SIGMA[Kind(member.architecture, member.recipe)]
         want = ego.ego_surface(one.model, one.images, *pair, sigma=reach, points=3, progress=False)
         xr.testing.assert_allclose(grid, want, rtol=1e-10)
         assert (grid.attrs["first"], grid.attrs["second"]) == pair
         assert grid.theta1.values.tolist() == [-reach, 0, reach]
-        for axis, g in zip((1, 2), one.pair(pair), strict=True):
-            assert grid.attrs[f"norm_{axis}"] == pytest.approx(float(g.norm()))
     for pair in (PAIR, OTHER):
         picked = ego_study.of_pair(got, pair)
         assert list(picked) == list(models)
         assert all(picked[m] is got[m, pair] for m in models)
 
 
-def test_walked_spaces_take_theta_as_a_share_of_the_weights(models: dict[Member, Moved]) -> None:
-    sigma = {"wide": 0.1, "deep": 0.2}
-    how = {"points": 3, "progress": False}
-    for (member, pair), grid in ego_study.spaces(models, [PAIR], sigma=sigma, scale="walked", **how).items():
-        one, reach = models[member], sigma[member.architecture]
-        whole = ego.ego_surface(one.model, one.images, *pair, sigma=reach, normalisation="global", **how)
-        xr.testing.assert_allclose(grid, whole, rtol=1e-10)
-        for axis in (1, 2):
-            assert grid.attrs[f"norm_{axis}"] == pytest.approx(float(space.flatten(one.model).norm()))
-            np.testing.assert_allclose(grid[f"walked{axis}"], [-reach, 0, reach])
+def test_radii_lie_at_their_models_and_are_taken_along_the_thetas(models: dict[Member, Moved]) -> None:
+    got = ego_study.radii(models, PAIR, angles=4, progress=False)
+    assert got.angle.values.tolist() == [0, 90, 180, 270]
+    assert np.isnan(got.area_theta.sel(architecture="deep", recipe="anneal-lr", seed=1))
+    for member, one in models.items():
+        g1, g2 = one.pair(PAIR)
+        want = flatness.flat_radii(one.model, one.images, -g1, -g2, angles=4, progress=False)
+        at = got.sel(member._asdict())
+        for name in ("radius", "walked", "area", "area_theta", "anisotropy", "mistake_rate"):
+            np.testing.assert_array_equal(at[name], want[name])
+        assert np.isfinite(at.radius).all()
+        assert not np.allclose(at.radius, at.radius.roll(angle=2))  # the way back is another
 
 
-def test_random_spaces_are_a_control_of_the_same_norms(models: dict[Member, Moved]) -> None:
-    how = {"sigma": {"wide": 1.0, "deep": 1.0}, "points": 3, "progress": False}
-    real = ego_study.spaces(models, [PAIR], **how)
-    for (member, pair), grid in ego_study.spaces(models, [PAIR], directions="random", **how).items():
-        one = models[member]
-        given = one.random_pair(PAIR)
-        want = ego.ego_surface(one.model, one.images, *pair, sigma=1.0, points=3, gradients=given, progress=False)
-        xr.testing.assert_allclose(grid, want, rtol=1e-10)
-        assert [grid.attrs[f"norm_{i}"] for i in (1, 2)] == pytest.approx([float(g.norm()) for g in one.pair(PAIR)])
-        assert not np.allclose(grid.loss, real[member, pair].loss)
+def test_random_radii_are_drawn_by_the_models_seed(models: dict[Member, Moved]) -> None:
+    got = ego_study.radii_at_random(models, count=3)
+    assert got.dims == (*Member._fields, "direction")
+    for member, one in models.items():
+        want = flatness.random_radii(one.model, one.images, count=3, seed=3 * member.seed, progress=False)
+        np.testing.assert_array_equal(got.sel(member._asdict()), want)
+        assert len(np.unique(want)) > 1
 
 
-def test_the_bar_can_be_left_out(models: dict[Member, Moved], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_precision_is_handed_on(models: dict[Member, Moved], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def noting(*_: object, precision: str, **__: object) -> xr.Dataset:
+        seen.append(precision)
+        return xr.Dataset({"area": 1.0})
+
+    monkeypatch.setattr(ego_study, "flat_radii", noting)
+    monkeypatch.setattr(ego_study, "ego_surface", noting)
+    ego_study.radii(models, PAIR, angles=4, precision="bf16", progress=False)
+    ego_study.spaces(models, [PAIR], sigma=SIGMA, points=1, precision="bf16", progress=False)
+    assert seen == ["bf16"] * 6
+
+
+def test_the_bars_can_be_left_out(
+    models: dict[Member, Moved], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BAR, "delay", 0)
     for progress in (True, False):
-        ego_study.spaces(models, [PAIR], sigma={"wide": 1.0, "deep": 1.0}, points=1, progress=progress)
-        assert ("interference spaces" in capsys.readouterr().err) == progress
+        ego_study.spaces(models, [PAIR], sigma=SIGMA, points=1, progress=progress)
+        ego_study.radii(models, PAIR, angles=3, progress=progress)
+        err = capsys.readouterr().err
+        assert ("interference spaces" in err, "radii of flatness" in err) == (progress, progress)
 
 
-def test_areas_lie_at_their_models(models: dict[Member, Moved]) -> None:
-    sigma = {"wide": 20.0, "deep": 3.0}
-    grids = ego_study.of_pair(ego_study.spaces(models, [PAIR], sigma=sigma, points=5, progress=False), PAIR)
-    got = ego_study.areas(grids)
-    for member, grid in grids.items():
-        xr.testing.assert_equal(
-            got.sel(member._asdict(), drop=True).astype(float), flatness.flat_area(grid).astype(float)
-        )
-    assert np.isnan(float(got.theta.sel(architecture="deep", recipe="anneal-lr", seed=1)))
-    assert len(np.unique(got.theta.values[~np.isnan(got.theta.values)])) == 3
-
-
-def test_windows_look_at_one_recipe_of_each_architecture(models: dict[Member, Moved]) -> None:
-    ratios = {
-        m: [float(space.flatten(one.model).norm() / g.norm()) for g in one.pair(PAIR)] for m, one in models.items()
+def test_a_window_is_four_typical_radii_wide_for_each_architecture_and_recipe() -> None:
+    areas = {("wide", "big-lr"): [1.0, 16.0], ("wide", "anneal-lr"): [9.0, np.nan], ("deep", "big-lr"): [5.0, 5.0]}
+    members = {Member(*kind, seed): area for kind, of_seed in areas.items() for seed, area in enumerate(of_seed)}
+    found = ego_study.gathered({m: xr.Dataset({"area_theta": area, "area": 7.0}) for m, area in members.items()})
+    assert ego_study.windows(found) == {
+        Kind("wide", "big-lr"): pytest.approx(4 * (4 / np.pi) ** 0.5),
+        Kind("wide", "anneal-lr"): pytest.approx(4 * (9 / np.pi) ** 0.5),
+        Kind("deep", "big-lr"): pytest.approx(4 * (5 / np.pi) ** 0.5),
     }
-    got = ego_study.windows(models, PAIR, 0.3)
-    for architecture in ("wide", "deep"):
-        ((a, b),) = (r for m, r in ratios.items() if m.architecture == architecture and m.recipe == "big-lr")
-        assert got[architecture] == pytest.approx(0.3 * (a * b) ** 0.5)
-    wide = {m: one for m, one in models.items() if m.architecture == "wide"}
-    a, b = ratios[Member("wide", "anneal-lr", 0)]
-    assert ego_study.windows(wide, PAIR, 0.3, "anneal-lr") == pytest.approx({"wide": 0.3 * (a * b) ** 0.5})
 
 
 def test_only_some_recipes_are_picked(models: dict[Member, Moved]) -> None:
@@ -282,9 +268,8 @@ def grid_of(losses: dict[str, np.ndarray], first: str, second: str) -> xr.Datase
     values = np.stack(list(losses.values()), -1)
     axis = np.linspace(-1, 1, len(values))
     coords = {"theta1": axis, "theta2": axis, "class": list(losses)}
-    return xr.Dataset(
-        {"class_loss": (("theta1", "theta2", "class"), values)}, coords, {"first": first, "second": second}
-    )
+    data = {"class_loss": (("theta1", "theta2", "class"), values)}
+    return xr.Dataset(data, coords, {"first": first, "second": second})
 
 
 def drawn_losses(seed: int) -> dict[str, np.ndarray]:
@@ -315,39 +300,22 @@ def test_similarity_is_averaged_over_the_spaces_of_other_classes() -> None:
     assert np.isnan(float(got.sel({"class": "bird", "other": "ship"})))
 
 
-def test_cuts_are_gathered_by_model_and_angle(models: dict[Member, Moved]) -> None:
-    chosen, angles = ego_study.only(models, ["big-lr"]), [0, 90, 135]
-    plane, other = ego_study.cut_sharpness(chosen, PAIR, angles, reach=0.8, random=2)
-    assert plane.dims == ("architecture", "seed", "angle")
-    assert other.dims == ("architecture", "seed", "cut")
-    assert plane.angle.values.tolist() == angles
-    for m, one in chosen.items():
-        at = {"architecture": m.architecture, "seed": m.seed}
-        how = {"reach": 0.8, "points": 7, "progress": False}
-        within = flatness.sharpness(flatness.cuts(one.model, one.images, *one.pair(PAIR), angles, **how))
-        anywhere = flatness.sharpness(flatness.random_cuts(one.model, one.images, count=2, seed=m.seed, **how))
-        np.testing.assert_allclose(plane.sel(at), within, atol=1e-12)
-        np.testing.assert_allclose(other.sel(at), anywhere, atol=1e-12)
-    assert np.nanstd(plane.values) > 0
-
-
-def test_the_first_seeds_are_arranged_by_architecture_and_recipe() -> None:
-    members = [Member("wide", "big-lr", 2), Member("wide", "big-lr", 0), Member("wide", "anneal-lr", 0)]
-    grids = {m: xr.Dataset(attrs={"at": i}) for i, m in enumerate([*members, Member("deep", "big-lr", 5)])}
-    got = ego_study.first_seeds(grids)
-    assert {a: {r: g.attrs["at"] for r, g in row.items()} for a, row in got.items()} == {
-        "wide": {"big-lr": 0, "anneal-lr": 2},
-        "deep": {"big-lr": 3},
-    }
-    columns = ego_study.by_column({"most": grids, "again": grids}, "big-lr")
-    assert {a: {n: g.attrs["at"] for n, g in row.items()} for a, row in columns.items()} == {
-        "wide": {"most": 0, "again": 0},
-        "deep": {"most": 3, "again": 3},
-    }
+def test_spaces_are_picked_by_seed_and_arranged_by_recipe_and_pair() -> None:
+    members = [Member(a, r, s) for a, r, s in itertools.product(("wide", "deep"), ("big-lr", "anneal-lr"), (2, 0))]
+    grids = {(m, pair): xr.Dataset() for m, pair in itertools.product(members, (PAIR, OTHER))}
+    of_seed = ego_study.of_seed(ego_study.of_pair(grids, OTHER), 0)
+    assert list(of_seed) == members[1::2]
+    assert all(grid is grids[m, OTHER] for m, grid in of_seed.items())
+    rows = ego_study.by_recipe(grids, "deep")
+    assert list(rows) == ["big-lr", "anneal-lr"]
+    for recipe, row in rows.items():  # of the seed that comes first
+        assert list(row) == ["ship-cat", "bird-dog"]
+        assert row["ship-cat"] is grids[Member("deep", recipe, 2), PAIR]
+        assert row["bird-dog"] is grids[Member("deep", recipe, 2), OTHER]
 
 
 def test_numbers_of_all_spaces_can_be_saved(models: dict[Member, Moved], tmp_path: Path) -> None:
-    got = ego_study.spaces(models, [PAIR, OTHER], sigma={"wide": 0.5, "deep": 2.0}, points=3, progress=False)
+    got = ego_study.spaces(models, [PAIR, OTHER], sigma=SIGMA, points=3, progress=False)
     ego_study.numbers(got).to_netcdf(tmp_path / "numbers.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "numbers.nc", engine="h5netcdf") as kept:
         assert kept.sizes["space"] == 6
@@ -420,21 +388,3 @@ def test_a_trained_model_is_moved_along_its_own_gradients(small_npz: Path) -> No
     got = ego_study.accuracies(runs).squeeze()
     assert float(got.train_accuracy) == pytest.approx(lu.outcomes(run.model(), data.train).accuracy)
     assert float(got.test_accuracy) == pytest.approx(lu.outcomes(run.model(), data.test).accuracy)
-
-
-@pytest.mark.parametrize(
-    ("given", "want"),
-    [("cd", ("cd", "ab", "gh")), ("ac", ("ac", "eg", "fh")), ("gh", ("gh", "ab", "ef")), ("", ("ab", "cd", "gh"))],
-)
-def test_a_given_pair_never_pushes_the_most_interfering_one_to_the_end(given: str, want: Sequence[str]) -> None:
-    rates = rates_with({"ab": 0.4, "cd": 0.3, "ef": 0.001, "eg": 0.2, "eh": 0.1, "fg": 0.1, "fh": 0.05}, 8)
-    assert ego_study.chosen_pairs(rates, pairs_of(given) if given else [])[:2] == pairs_of(*want)[:2]
-    last = ego_study.chosen_pairs(rates, pairs_of(given) if given else [])[2]
-    order = ego_study.ordered_pairs(rates)
-    assert order.index(last) > order.index(pairs_of(want[1])[0])
-
-
-def test_a_class_is_no_pair_with_itself() -> None:
-    assert ego_study.named_pairs(CLASSES, ["ship-cat"]) == [PAIR]
-    with pytest.raises(ValueError, match="name two different classes"):
-        ego_study.named_pairs(CLASSES, ["cat-cat"])

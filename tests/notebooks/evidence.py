@@ -1,0 +1,82 @@
+"""Run the laptop profile on real images, and keep what is found: `python -m tests.notebooks.evidence [01 ...]`.
+
+Records go to docs/findings. Two notebooks at a time, of one thread each. What was killed goes on from its last epoch;
+what was found by the same code is not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+from landscape_utils.kit.files import write_atomically
+from landscape_utils.run import execute
+from landscape_utils.suite import profiles
+from landscape_utils.suite.notebooks import PACKAGE
+from tests import ROOT
+
+OUT, FINDINGS = ROOT / "out" / "laptop", ROOT / "docs" / "findings"
+WIDTH, COLOURS = 1000, 64  # of a small picture
+
+
+def main(prefixes: tuple[str, ...]) -> None:
+    """Run the notebooks whose names begin with one of the prefixes."""
+    paths = [ROOT / "notebooks" / f"{name}.ipynb" for name in with_findings() if name.startswith(prefixes)]
+    missing = [path for path in paths if found_by(path.stem) != code_of(path)]
+    for path in paths:
+        print(f"{path.stem}: {'to be run' if path in missing else 'found already by the same code'}", flush=True)
+    jobs = [(path, {"profile": "laptop"}) for path in missing]
+    for path, seconds, problem in execute.execute_all(jobs, at_once=2, out=OUT, figures=OUT / "figures"):
+        print(f"{path.stem}: {problem or f'{seconds:.0f} s'}", flush=True)
+        if not problem:
+            keep(path, seconds)
+
+
+def with_findings() -> list[str]:
+    """List the notebooks that have a laptop profile."""
+    return [name for name in profiles.names() if "laptop" in profiles.profiles(name)]
+
+
+def pictures_of(notebook: str) -> tuple[str, ...]:
+    """Read from a notebook's section which pictures are kept."""
+    names: tuple[str, ...] = import_module(f"landscape_utils.sections.{profiles.section(notebook)}.profile").FINDINGS
+    return names
+
+
+def code_of(notebook: Path) -> str:
+    """Digest what a result was computed by: the package, and the notebook's code."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    digest = hashlib.sha256("\n".join(cell.source for cell in cells if cell.cell_type == "code").encode())
+    for path in sorted(p for ending in ("py", "toml") for p in PACKAGE.rglob(f"*.{ending}")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def found_by(notebook: str) -> str | None:
+    """Read by which code the kept record was found."""
+    path = FINDINGS / f"{notebook}.json"
+    return json.loads(path.read_text())["about"]["code"] if path.exists() else None
+
+
+def keep(notebook: Path, seconds: float) -> None:
+    """Keep a finished run's claims, and small copies of its pictures."""
+    found = json.loads((OUT / f"{notebook.stem}.claims.json").read_text())
+    found["about"] |= {"code": code_of(notebook), "took": round(seconds)}
+    write_atomically(FINDINGS / f"{notebook.stem}.json", (json.dumps(found, indent=1) + "\n").encode())
+    for name in pictures_of(notebook.stem):
+        picture = Image.open(OUT / "figures" / f"{notebook.stem}-{name}.png").convert("RGB")
+        picture.thumbnail((WIDTH, WIDTH))
+        small = io.BytesIO()
+        picture.quantize(COLOURS).save(small, "png", optimize=True)
+        write_atomically(FINDINGS / f"{notebook.stem}-{name}.png", small.getvalue())
+
+
+if __name__ == "__main__":
+    main(tuple(sys.argv[1:]) or ("",))
