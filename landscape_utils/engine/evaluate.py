@@ -191,7 +191,7 @@ def evaluating(
     """Give a function that evaluates a model at any places in the span of some directions, for searches.
 
     Args:
-        model, data, how: as for `curve`; what is finished is written at the end.
+        model, data, how: as for `curve`; what is finished is written at the end, and there is no bar.
         directions: d_i, each of shape (P,).
         places: about how many will be asked for.
 

@@ -98,7 +98,7 @@ def flat_radii(
     area = 1/2 integral of r^2 dphi; in the directions' own units it is area |w|^2 / (|d1| |d2|).
 
     Args:
-        model, data, how: as for `evaluate.curve`; `normalisation` is not among them.
+        model, data, how: as for `evaluate.curve`, without `normalisation` and `leave_out_1d`.
         d1, d2: directions, shape (P,).
         angles: evenly spaced over a full turn.
         tolerance: rise of the mistake rate.
@@ -107,11 +107,12 @@ def flat_radii(
     Returns:
         Dataset over `angle` (degrees): `radius` in the (u1, u2) plane, infinite where no rise is found up to `REACH`
         times |w|, and `walked`, the same as the distance |u1 e1 + u2 e2| that the weights walk, of unit directions
-        e_i; the numbers `area` and `area_theta` (infinite where a radius is), `anisotropy` (largest over smallest
-        `walked`), and the model's own `mistake_rate`. Attributes as of `curve`.
+        e_i; the numbers `area` and `area_theta` (lower bounds where a radius is infinite: it counts as `REACH`),
+        `anisotropy` (largest over smallest `walked`; NaN where all are infinite), and the model's own `mistake_rate`,
+        without which all is NaN. Attributes as of `curve`.
 
     Raises:
-        ValueError: as `curve` does, or fewer than three angles.
+        ValueError: as `curve` does, an option that is not among them, or fewer than three angles.
     """
     if angles < 3:
         raise ValueError(f"angles is {angles}; three or more span an area")
@@ -119,16 +120,19 @@ def flat_radii(
     rays = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], axis=1)
     radius, rate, attrs = _radii(model, data, [d1, d2], rays, tolerance, within, how)
     cosine = float(F.cosine_similarity(d1.double(), d2.double(), dim=0))
-    area = float(np.sum(radius**2) * np.pi / angles)
-    walked = radius * np.sqrt(np.maximum(1 + 2 * rays.prod(1) * cosine, 0))
-    unit = float(space.flatten(model).double().norm() ** 2 / (d1.double().norm() * d2.double().norm()))
+    area = float(np.sum(np.minimum(radius, REACH) ** 2) * np.pi / angles)
+    with np.errstate(invalid="ignore"):
+        walked = radius * np.sqrt(np.maximum(1 + 2 * rays.prod(1) * cosine, 0))
+        walked[np.isinf(radius)] = np.inf
+        anisotropy = float(np.divide(walked.max(), walked.min()))
+    unit = attrs["weight_norm"] ** 2 / float(d1.double().norm() * d2.double().norm())
     return xr.Dataset(
         {
             "radius": ("angle", radius),
             "walked": ("angle", walked, {"units": "share of the weights' norm"}),
             "area": area,
             "area_theta": area * unit,
-            "anisotropy": float(walked.max() / walked.min()),
+            "anisotropy": anisotropy,
             "mistake_rate": rate,
         },
         coords={"angle": ("angle", degrees, {"units": "degrees"})},
@@ -162,6 +166,9 @@ def _radii(
     how: Options,
 ) -> tuple[Floats, float, dict[str, Any]]:
     """Search along rays, shape (rays, directions), for the distance of the rise; and give the centre's mistake rate."""
+    for name in ("normalisation", "leave_out_1d"):
+        if how.get(name):
+            raise ValueError(f"{name} is no option of radii: whole directions are scaled to the weights' norm")
     options: Options = how.copy()
     options["normalisation"] = "global"
     radii, start = [], START
@@ -173,7 +180,7 @@ def _radii(
             def flat(distance: float, ray: Floats = ray) -> bool:
                 return bool(at(distance * ray[None])["mistake_rate"][0] <= rate + tolerance + ROUNDING)  # a NaN is not
 
-            radii.append(_crossing(flat, start, within))
+            radii.append(_crossing(flat, start, within) if np.isfinite(rate) else np.nan)
             start = radii[-1] if np.isfinite(radii[-1]) else start
     return np.array(radii), rate, centre.attrs
 
@@ -182,9 +189,9 @@ def _crossing(flat: Callable[[float], bool], start: float, within: float) -> flo
     """Find where a ray stops being flat: infinite where it is flat up to `REACH`."""
     low = high = start
     if flat(start):
-        while flat(high := 2 * low):
+        while flat(high := min(2 * low, REACH)):
             low = high
-            if low >= REACH:
+            if low == REACH:
                 return np.inf
     else:
         while not flat(low := high / 2):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, Position
 
 from landscape_utils.run import apps
 from tests import ROOT
@@ -67,18 +68,42 @@ def test_moving_the_slider_changes_the_picture(
     page.wait_for_selector(IDLE, timeout=60_000)  # cells may follow
     before = pixels(page)
     drag(page, handle, way)
-    page.wait_for_function(
-        "before => { const all = document.querySelectorAll('img.widget-image');"
-        " return all[all.length - 1].src !== before; }",
-        arg=before,
-        timeout=20_000,
-    )
+    wait_for_another_picture(page, before)
     picture.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)  # finer grids may follow
+    AND_THEN.get(name, lambda page: None)(page)
     shots = ROOT / "tests" / "browser" / "screenshots"
     shots.mkdir(exist_ok=True)
     page.screenshot(path=str(shots / f"{name}.png"))
     assert problems(page, errors) == []
+
+
+def click_a_cell(page: Page) -> None:
+    """Point at a cell of the CCTM, which says what it is, and click it, which opens its images."""
+    clickable, before = page.locator("img.landscape-map").last, pixels(page)
+    for x in (0.75, 0.45):  # one of two cells is not the one that is shown
+        clickable.hover(position=_place(clickable, x, 0.4))
+        page.get_by_text("taken for", exact=False).last.wait_for(timeout=10_000)
+        clickable.click(position=_place(clickable, x, 0.4))
+        page.wait_for_timeout(500)
+    wait_for_another_picture(page, before)
+
+
+def _place(picture: Locator, x: float, y: float) -> Position:
+    box = picture.bounding_box()
+    assert box is not None
+    return {"x": x * box["width"], "y": y * box["height"]}
+
+
+def play(page: Page) -> None:
+    """Press Play, and see the epochs go on by themselves."""
+    before = pixels(page)
+    page.locator(".widget-play button").first.click()
+    wait_for_another_picture(page, before)
+    wait_for_another_picture(page, pixels(page))
+
+
+AND_THEN: dict[str, Callable[[Page], None]] = {"01_cctm": click_a_cell, "03_label_dancing": play}
 
 
 def test_the_surface_of_02_turns_in_the_browser(lab: Lab, page: Page) -> None:
@@ -147,6 +172,15 @@ def problems(page: Page, errors: list[str]) -> list[str]:
     stderr = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] :text('Error')")
     panels = page.locator(".widget-html pre, .jupyter-widgets.widget-html-content pre").all_inner_texts()
     return [*errors, *cells, *stderr.all_inner_texts(), *dict.fromkeys(panels)]
+
+
+def wait_for_another_picture(page: Page, before: str) -> None:
+    page.wait_for_function(
+        "before => { const all = document.querySelectorAll('img.widget-image');"
+        " return all[all.length - 1].src !== before; }",
+        arg=before,
+        timeout=20_000,
+    )
 
 
 def pixels(page: Page) -> str:

@@ -24,6 +24,8 @@ def main(prefixes: tuple[str, ...]) -> None:
                 cell.metadata.pop(trace, None)
             if cell.cell_type == "code":  # progress bars are for the person who waits
                 cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+                for output in cell.outputs:  # where no kernel runs a panel is its picture
+                    output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         executed.metadata = {k: executed.metadata[k] for k in ("kernelspec", "language_info")}
         executed.metadata["language_info"] = {"name": "python"}
         nbformat.write(executed, path)

@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import xarray as xr
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import engine, evaluate, shadow, space
 from landscape_utils.training.models import build_model
 
@@ -32,8 +35,8 @@ def images(order: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Te
 
 
 def plain(
-    model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], weights: torch.Tensor, bn: str
-) -> dict[str, object]:
+    model: nn.Module, data: tuple[torch.Tensor, torch.Tensor], weights: torch.Tensor, bn: engine.BnHandling
+) -> dict[str, Any]:
     """Load a point's weights into a copy of the model and look at every example: what anyone would write."""
     moved, (x, y) = copy.deepcopy(model), data
     nn.utils.vector_to_parameters(weights, moved.parameters())
@@ -56,7 +59,9 @@ def plain(
 @pytest.mark.parametrize("bn", ["keep", "update"])
 @pytest.mark.parametrize(("dtype", "tolerance", "order"), [(torch.float64, 1e-10, 0), (torch.float32, 1e-5, 1)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_surface_equals_the_plain_loop(name: str, dtype: torch.dtype, tolerance: float, order: int, bn: str) -> None:
+def test_a_surface_equals_the_plain_loop(
+    name: str, dtype: torch.dtype, tolerance: float, order: int, bn: engine.BnHandling
+) -> None:
     model, data = network(name, dtype), images(order, dtype)
     d1, d2 = (space.normalise(space.gaussian_direction(model, seed=s), model, "filter") for s in (1, 2))
     got = evaluate.surface(model, data, d1, d2, span=0.4, points=3, bn=bn, progress=False)
@@ -68,7 +73,7 @@ def test_a_surface_equals_the_plain_loop(name: str, dtype: torch.dtype, toleranc
 
 
 @pytest.mark.parametrize("bn", ["keep", "update"])
-def test_the_order_of_the_data_changes_nothing_but_what_batchnorm_is_given(bn: str) -> None:
+def test_the_order_of_the_data_changes_nothing_but_what_batchnorm_is_given(bn: engine.BnHandling) -> None:
     model = network("resnet8")
     d = space.gaussian_direction(model) * 0.02
     ordered, mixed = (
@@ -99,7 +104,7 @@ def test_the_origin_can_be_any_other_point() -> None:
 def test_the_callers_model_is_as_before_also_after_an_interrupt() -> None:
     model, data = network("resnet8", torch.float32), images(dtype=torch.float32)
     model.train()
-    model.conv1.weight.requires_grad_(False)
+    model.get_parameter("conv1.weight").requires_grad_(False)
     before, grads = copy.deepcopy(model.state_dict()), [p.grad for p in model.parameters()]
     d = space.gaussian_direction(model)
 
@@ -115,7 +120,7 @@ def test_the_callers_model_is_as_before_also_after_an_interrupt() -> None:
     assert all(m.training for m in model.modules())
     assert [p.grad for p in model.parameters()] == grads
     assert [p.requires_grad for p in model.parameters()][:2] == [False, True]
-    assert model.bn1.momentum == 0.1
+    assert {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
 
 
 def test_training_goes_on_bit_for_bit_beside_an_evaluation() -> None:
@@ -180,13 +185,68 @@ def test_an_interrupted_or_refined_grid_computes_only_what_is_missing(monkeypatc
     assert len(seen) == 81 + 25
 
 
+@pytest.mark.parametrize("bn", ["keep", "update"])
+def test_evaluating_gives_any_places_the_numbers_of_the_plain_loop(bn: engine.BnHandling) -> None:
+    model, data = network("resnet8"), images()
+    before = copy.deepcopy(model.state_dict())
+    d1, d2 = (space.normalise(space.gaussian_direction(model, seed=s), model, "filter") for s in (1, 2))
+    places = np.array([[0.3, -0.2], [0.0, 0.0], [-0.4, 0.1], [0.3, -0.2], [0.0, 0.25]])
+    with evaluate.evaluating(model, data, [d1, d2], len(places), bn=bn) as at:
+        got = [at(places[:3]), at(places[3:])]
+    assert [part.place.values.tolist() for part in got] == [[0, 1, 2], [0, 1]]
+    for i, (first, second) in enumerate(places):
+        point = got[i // 3].isel(place=i % 3)
+        weights = space.flatten(model) + first * d1 + second * d2
+        for variable, expected in plain(model, data, weights, bn).items():
+            np.testing.assert_allclose(point[variable], expected, rtol=1e-10, atol=1e-12, err_msg=variable)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_evaluating_gives_what_curve_gives() -> None:
+    model, data = network("mlp"), images()
+    d, origin = space.gaussian_direction(model), 2 * space.flatten(model)
+    how: evaluate.Options = {"normalisation": "layer", "leave_out_1d": True, "origin": origin, "cache": False}
+    how["progress"] = False
+    line = evaluate.curve(model, data, d, [-0.5, 0, 0.2], **how)
+    with evaluate.evaluating(model, data, [d], 3, **how) as at:
+        got = at(np.array([[0.2], [-0.5], [0.0]])).isel(place=[1, 2, 0])
+    xr.testing.assert_allclose(line, got.rename(place="lam").assign_coords(lam=line.lam), rtol=1e-10)
+    assert got.attrs == line.attrs
+
+
+def test_a_place_is_computed_once_also_by_the_next_search_or_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = network("mlp"), images()
+    d = space.gaussian_direction(model) * 0.02
+    seen = counted(monkeypatch)
+    found: list[np.ndarray] = []
+
+    def search(*places: float, cache: bool = True) -> None:
+        with evaluate.evaluating(model, data, [d], 4, cache=cache) as at:
+            found.extend(at(np.array([[place], [0.3]])).loss.values for place in places)
+            if 2.0 in places:
+                raise KeyboardInterrupt
+
+    search(0.1 + 0.2, 0.0, -0.0)
+    assert seen == [(0.3,), (0.0,)]
+    with pytest.raises(KeyboardInterrupt):
+        search(1.0, 2.0)
+    assert seen[2:] == [(1.0,), (2.0,)]
+    line = evaluate.curve(model, data, d, [0, 0.3, 1, 2, 3], progress=False)
+    assert seen[4:] == [(3.0,)]
+    search(3.0, 0.0)
+    assert len(seen) == 5
+    assert [tuple(pair) for pair in found] == [(line.loss[i], line.loss[1]) for i in (1, 0, 0, 2, 3, 4, 0)]
+    search(0.0, 0.0, cache=False)
+    assert seen[5:] == [(0.0,), (0.3,)]
+
+
 def test_a_changed_forward_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(4, 3)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor) -> Any:
             return self.layer(x)
 
     torch.manual_seed(0)
@@ -231,7 +291,7 @@ def test_bf16_tells_its_error_against_float32() -> None:
     assert "bf16_relative_loss_error" not in full.attrs
 
 
-def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
+def test_classes_are_named_by_the_data_or_the_caller(small: Dataset) -> None:
     model = build_model("mlp", input_shape=(3, 8, 8), classes=3)
     d = space.gaussian_direction(model)
     line = evaluate.curve(model, small.train, d, [0], progress=False)
@@ -241,6 +301,11 @@ def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
     assert list(line["class"].values) == ["a", "b", "c"]
 
 
+def searched(model: nn.Module, data: Any, direction: torch.Tensor, **how: Any) -> None:
+    with evaluate.evaluating(model, data, [direction], 1, **how):
+        pass
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -248,19 +313,34 @@ def test_classes_are_named_by_the_data_or_the_caller(small: object) -> None:
         (lambda m, x, d: evaluate.curve(m, x, d, []), "one at least"),
         (lambda m, x, d: evaluate.curve(m, x, d, [0, np.nan]), "finite"),
         (lambda m, x, d: evaluate.curve(m, x, d[:-1], [0]), "direction has shape"),
-        (lambda m, x, d: evaluate.curve(m, x, d, [0], bn="reset"), "unknown bn 'reset'"),
-        (lambda m, x, d: evaluate.curve(m, x, d, [0], precision="fp8"), "unknown precision 'fp8'"),
-        (lambda m, x, d: evaluate.curve(m, x, d, [0], classes=("a",)), "1 names for 3; give one name each"),
-        (lambda m, x, d: evaluate.curve(m, x, d, [0], normalization="filter"), "unknown option 'normalization'"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, span=0), "increasing ranges"),
         (lambda m, x, d: evaluate.surface(m, x, d, d, points=0), "one point at least"),
         (lambda m, x, d: evaluate.curve(m, (x[0], x[1] + 2), d, [0]), "targets must be 0 to 2"),
+        (lambda m, x, d: searched(m, x, d[:-1]), "direction has shape"),
+        (lambda m, x, d: searched(m, (x[0], x[1] + 2), d), "targets must be 0 to 2"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused(call: object, message: str) -> None:
+def test_what_cannot_be_evaluated_is_refused(call: Callable[..., object], message: str) -> None:
     model, data = nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3)
     with pytest.raises(ValueError, match=message):
         call(model, data, torch.ones(15))
+
+
+@pytest.mark.parametrize("call", [lambda m, x, d, **how: evaluate.curve(m, x, d, [0], **how), searched])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"bn": "reset"}, "unknown bn 'reset'"),
+        ({"precision": "fp8"}, "unknown precision 'fp8'"),
+        ({"classes": ("a",)}, "1 names for 3; give one name each"),
+        ({"normalisation": "row"}, "unknown normalisation 'row'"),
+        ({"normalization": "filter"}, "unknown option 'normalization'"),
+    ],
+)
+def test_unknown_options_are_refused(call: Callable[..., object], how: dict[str, Any], message: str) -> None:
+    model, data = nn.Linear(4, 3), (torch.randn(6, 4), torch.arange(6) % 3)
+    with pytest.raises(ValueError, match=message):
+        call(model, data, torch.ones(15), **how)
 
 
 def test_a_grid_that_is_looked_at_does_not_keep_others_waiting() -> None:
@@ -280,7 +360,7 @@ def test_an_activation_that_changed_behind_a_zero_head_is_noticed(monkeypatch: p
             self.body, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
             nn.init.zeros_(self.head.weight)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor) -> Any:
             return self.head(self.body(x).relu())
 
     torch.manual_seed(0)

@@ -1,11 +1,10 @@
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,7 +225,26 @@ def test_the_order_of_dimensions_does_not_matter() -> None:
     assert numbers(flatness.flat_area(grid.transpose())) == numbers(flatness.flat_area(grid))
 
 
-# --- cuts ---
+# --- the radius of flatness ---
+
+
+class Bowl(nn.Module):
+    """Mistakes an example where the height (p1 / a)^2 + (p2 / b)^2 exceeds its own; p3 is the weights' norm."""
+
+    def __init__(self, a: float = 1.0, b: float = 1.0, *, norm: float = 1.0, beyond: float = 1.0) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([0, 0, norm], dtype=torch.float64))
+        self.axes = torch.tensor([a, b], dtype=torch.float64)
+        self.beyond = beyond  # the wrong class's logit there
+
+    def forward(self, x: Tensor) -> Tensor:
+        wrong = torch.where((self.p[:2] / self.axes).square().sum() > x, self.beyond, -1.0)
+        return torch.stack([torch.zeros_like(wrong), wrong], 1)
+
+
+E1, E2, _ = torch.eye(3, dtype=torch.float64)
+THIRD = 3 / 20  # two mistakes of twenty are flat, the third is not
+HEIGHTS = (torch.arange(1, 21, dtype=torch.float64) / 20) ** 2, torch.zeros(20, dtype=torch.long)
 
 
 @pytest.fixture
@@ -236,75 +254,183 @@ def model() -> nn.Module:
 
 
 @pytest.fixture
-def data() -> tuple[Tensor, Tensor]:
+def data(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """Draw 40 examples, of which the model mistakes four."""
     x = torch.randn(40, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return x, x[:, :3].argmax(1)
+    return x, (model(x).argmax(1) + (torch.arange(40) < 4)) % 3
 
 
-def plain(model: nn.Module, data: tuple[Tensor, Tensor], weights: Tensor) -> tuple[float, float]:
-    """Give a point's mistake rate and loss."""
-    own, (x, y) = copy.deepcopy(model), data
-    nn.utils.vector_to_parameters(weights, own.parameters())
+def directions(model: nn.Module) -> tuple[Tensor, Tensor]:
+    return space.gaussian_direction(model, seed=1), 3 * space.gaussian_direction(model, seed=2)
+
+
+def plain(model: nn.Module, data: tuple[Tensor, Tensor], weights: Iterable[Tensor]) -> np.ndarray:
+    """Give the mistake rate at each point."""
+    own, (x, y), rates = copy.deepcopy(model), data, []
     with torch.no_grad():
-        logits = own(x)
-    return float((logits.argmax(1) != y).double().mean()), float(F.cross_entropy(logits, y))
+        for point in weights:
+            nn.utils.vector_to_parameters(point, own.parameters())
+            rates.append(float((own(x).argmax(1) != y).double().mean()))
+    return np.array(rates)
 
 
-def assert_line(line: xr.Dataset, model: nn.Module, data: tuple[Tensor, Tensor], direction: Tensor) -> None:
-    """Compare a cut with a walk along a direction, one unit of which is the weights' norm."""
-    w = space.flatten(model)
-    for walked in line.walked.values:
-        want = plain(model, data, w + walked * w.norm() * direction / direction.norm())
-        at = line.sel(walked=walked)
-        np.testing.assert_allclose((at.mistake_rate, at.loss), want, rtol=1e-10, atol=1e-12)
+def assert_crossing(radius: float, model: nn.Module, data: tuple[Tensor, Tensor], step: Tensor) -> None:
+    """Look along a step of the weights' norm for all places where the rate gets more than 0.1 above the centre's."""
+    far = np.geomspace(0.02, 8, 300)
+    centre, *rates = plain(model, data, (space.flatten(model) + r * step for r in (0, *far)))
+    flat = np.array(rates) <= centre + 0.1 + 1e-9
+    crossings = np.sqrt(far[1:] * far[:-1])[flat[:-1] & ~flat[1:]]
+    assert np.abs(np.log(crossings / radius)).min() < np.log(1.05) / 2 + np.log(far[1] / far[0]) / 2
 
 
-def test_cuts_equal_plain_evaluations(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
-    g1, g2 = space.gaussian_direction(model, seed=1), 3 * space.gaussian_direction(model, seed=2)
-    angles = [0, 90, 135, 200.5]
-    got = flatness.cuts(model, data, g1, g2, angles, reach=0.5, points=5, progress=False)
-    assert got.angle.values.tolist() == angles
-    np.testing.assert_allclose(got.walked, [-0.5, -0.25, 0, 0.25, 0.5])
-    assert set(got.data_vars) == {"mistake_rate", "loss"}
-    assert got.mistake_rate.dims == ("angle", "walked")
-    for angle in angles:
-        phi = math.radians(angle)
-        assert_line(got.sel(angle=angle), model, data, -(math.cos(phi) * g1 + math.sin(phi) * g2))
-    assert np.ptp(got.mistake_rate.values) > 0
+def test_a_radius_is_where_a_dense_scan_finds_the_rise(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    g1, g2 = directions(model)
+    got = flatness.flat_radii(model, data, g1, g2, angles=5)
+    assert got.angle.values.tolist() == [0, 72, 144, 216, 288]
+    assert float(got.mistake_rate) == pytest.approx(0.1)
+    w = space.flatten(model).norm()
+    for phi, radius, walked in zip(np.deg2rad(got.angle.values), got.radius.values, got.walked.values, strict=True):
+        step = w * (math.cos(phi) * g1 / g1.norm() + math.sin(phi) * g2 / g2.norm())
+        assert_crossing(radius, model, data, step)
+        assert walked == pytest.approx(radius * float(step.norm() / w))
 
 
-def test_random_cuts_equal_plain_evaluations(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
-    got = flatness.random_cuts(model, data, count=3, seed=7, reach=0.4, points=3, progress=False)
-    assert dict(got.sizes) == {"cut": 3, "walked": 3}
-    for i in range(3):
-        assert_line(got.isel(cut=i), model, data, space.gaussian_direction(model, seed=7 + i))
-    other = flatness.random_cuts(model, data, count=3, seed=70, reach=0.4, points=3, progress=False)
-    assert not np.allclose(got.loss, other.loss)
+def test_random_radii_are_where_dense_scans_find_the_rise(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    got = flatness.random_radii(model, data, count=3, seed=7)
+    assert (got.dims, got.shape, got.name) == (("direction",), (3,), "walked")
+    for i, radius in enumerate(got.values):
+        g = space.gaussian_direction(model, seed=7 + i)
+        assert_crossing(radius, model, data, space.flatten(model).norm() * g / g.norm())
+    assert not np.isclose(got, flatness.random_radii(model, data, count=3, seed=70), rtol=0.05).any()
 
 
-def test_options_reach_the_curve(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
-    seen: list[tuple[int, int]] = []
-    how = {"cache": False, "progress": lambda *ticks: seen.append(ticks)}
-    flatness.random_cuts(model, data, count=2, points=3, **how)
-    assert len(seen) == 6
+@pytest.mark.parametrize(("a", "b", "norm"), [(1.0, 1.0, 1.0), (0.6, 1.0, 3.0), (2.0, 1.2, 0.1)])
+def test_a_bowl_is_flat_on_an_ellipse_of_weights(a: float, b: float, norm: float) -> None:
+    """The rise is at a height of 0.15^2, whatever the weights' norm; one unit of theta walks 0.5 and 7."""
+    got = flatness.flat_radii(Bowl(a, b, norm=norm), HEIGHTS, 0.5 * E1, 7 * E2, angles=16, within=1e-3)
+    phi = np.arange(16) * math.pi / 8
+    radius = THIRD / norm / np.hypot(np.cos(phi) / a, np.sin(phi) / b)
+    np.testing.assert_allclose(got.radius, radius, rtol=1e-3)
+    np.testing.assert_allclose(got.walked, got.radius)
+    assert float(got.area) == pytest.approx(math.pi * a * b * (THIRD / norm) ** 2, rel=2e-3)
+    assert float(got.area_theta) == pytest.approx(math.pi * a * b * THIRD**2 / (0.5 * 7), rel=2e-3)
+    assert float(got.anisotropy) == pytest.approx(max(a, b) / min(a, b), rel=1e-3)
 
 
-def test_sharpness_is_the_mean_rise() -> None:
-    rate = [[0.5, 0.1, 0.3], [0.1, 0.1, 0.1], [0.0, 0.3, 0.0], [0.2, 0.1, np.nan]]
-    cut = xr.Dataset(
-        {"mistake_rate": (("angle", "walked"), rate)}, coords={"angle": [0, 45, 90, 135], "walked": [-1.0, 0.0, 1.0]}
-    )
-    got = flatness.sharpness(cut)
-    np.testing.assert_allclose(got, [0.2, 0.0, -0.2, np.nan], atol=1e-12)
-    assert got.dims == ("angle",)
-    assert set(got.coords) == {"angle"}
-    assert got.name == "sharpness"
+@pytest.mark.parametrize("turn", [20, 60, 135])
+def test_along_correlated_directions_weights_walk_the_length_of_their_sum(turn: float) -> None:
+    """Over a round bowl it is the same at every angle, though the radius is not."""
+    alpha = math.radians(turn)
+    d2 = 4 * (math.cos(alpha) * E1 + math.sin(alpha) * E2)
+    got = flatness.flat_radii(Bowl(norm=2), HEIGHTS, E1, d2, angles=8, within=1e-3)
+    np.testing.assert_allclose(got.walked, THIRD / 2, rtol=1e-3)
+    phi = np.arange(8) * math.pi / 4
+    lengths = np.hypot(np.cos(phi) + np.sin(phi) * math.cos(alpha), np.sin(phi) * math.sin(alpha))
+    np.testing.assert_allclose(got.radius, THIRD / 2 / lengths, rtol=1e-3)
+    assert float(got.area) == pytest.approx((got.radius.values**2).sum() * math.pi / 8)  # over eight angles
+    assert float(got.anisotropy) == pytest.approx(1, abs=1e-3)
+    assert got.attrs["cosine"] == pytest.approx(math.cos(alpha))
+
+
+def test_angles_turn_from_the_first_direction_to_the_second_and_what_never_rises_is_infinite() -> None:
+    """Logits 2 x + b1 and b2: they meet where b2 - b1 is 2 x, which is never where the sine is the larger."""
+    line = nn.Linear(1, 2, dtype=torch.float64)
+    nn.utils.vector_to_parameters(torch.tensor([2, 0, 0, 0], dtype=torch.float64), line.parameters())
+    b1, b2 = torch.eye(4, dtype=torch.float64)[2:]
+    got = flatness.flat_radii(line, (torch.arange(1.0, 21).double()[:, None] / 20, HEIGHTS[1]), b2, b1, angles=12)
+    phi = np.arange(12) * math.pi / 6
+    apart = np.cos(phi) - np.sin(phi)
+    np.testing.assert_allclose(got.radius, np.where(apart > 0, THIRD / np.abs(apart), np.inf), rtol=0.025)
+    assert float(got.area) == pytest.approx(float((np.minimum(got.radius, flatness.REACH) ** 2).sum()) * math.pi / 12)
+    assert float(got.anisotropy) == np.inf
+
+
+def test_a_directions_length_changes_its_own_units_alone(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    g1, g2 = directions(model)
+    one, other = (flatness.flat_radii(model, data, k * g1, g2 / 4, angles=4) for k in (1, 8))
+    names = ["radius", "walked", "area", "anisotropy"]
+    xr.testing.assert_identical(one[names].drop_attrs(), other[names].drop_attrs())
+    assert float(one.area_theta) == pytest.approx(8 * float(other.area_theta))
+    w = float(space.flatten(model).norm())
+    assert float(one.area_theta) == pytest.approx(float(one.area) * w**2 / float(g1.norm() * g2.norm() / 4))
+
+
+@pytest.mark.parametrize(("tolerance", "rank"), [(0.0, 1), (0.1, 3), (0.15, 4), (0.27, 6)])
+def test_a_radius_ends_where_more_than_the_tolerance_are_mistaken(tolerance: float, rank: int) -> None:
+    """Rates of exactly 0, 0.1 and 0.15 occur, and are flat."""
+    bowl = Bowl()
+    got = flatness.flat_radii(bowl, HEIGHTS, E1, E2, angles=3, tolerance=tolerance, within=1e-3)
+    np.testing.assert_allclose(got.radius, rank / 20, rtol=1e-3)
+    drawn = flatness.random_radii(bowl, HEIGHTS, count=2, tolerance=tolerance, within=1e-3)
+    for i in range(2):
+        g = space.gaussian_direction(bowl, seed=i)
+        assert float(drawn[i]) == pytest.approx(rank / 20 * float(g.norm() / g[:2].norm()), rel=1e-3)
+
+
+def test_a_rate_that_becomes_nan_is_not_flat() -> None:
+    """A single NaN leaves no rate, so that the first example ends what two right ones would not."""
+    got = flatness.flat_radii(Bowl(beyond=np.nan), HEIGHTS, E1, E2, angles=3)
+    np.testing.assert_allclose(got.radius, 1 / 20, rtol=0.025)
+
+
+@pytest.mark.parametrize("angles", [0, 2])
+def test_fewer_than_three_angles_are_refused(angles: int) -> None:
+    with pytest.raises(ValueError, match=f"angles is {angles}; three or more span an area"):
+        flatness.flat_radii(Bowl(), HEIGHTS, E1, E2, angles=angles)
+
+
+MEASURES: dict[str, Callable[..., xr.Dataset | xr.DataArray]] = {
+    "flat": lambda model, data, **how: flatness.flat_radii(model, data, *directions(model), angles=3, **how),
+    "random": lambda model, data, **how: flatness.random_radii(model, data, count=2, **how),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [({"radius": 1}, "unknown option"), ({"bn": "reset"}, "unknown bn"), ({"classes": ("a",)}, "1 names for 3")],
+)
+def test_options_reach_the_evaluation(
+    model: nn.Module, data: tuple[Tensor, Tensor], measure: str, how: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        MEASURES[measure](model, data, **how)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_model_is_as_it_was(model: nn.Module, data: tuple[Tensor, Tensor], measure: str) -> None:
+    before = copy.deepcopy(model.state_dict())
+    MEASURES[measure](model, data)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+@given(rise=st.floats(-38, 2.99), start=st.floats(-40, 4), within=st.sampled_from([0.5, 0.05, 1e-4]))
+@settings(max_examples=200, deadline=None)
+def test_a_crossing_is_found_from_any_start(rise: float, start: float, within: float) -> None:
+    """Both are powers of two; a bracket's geometric middle is off by half of it at most."""
+    asked: list[float] = []
+
+    def flat(distance: float) -> bool:
+        asked.append(distance)
+        return distance <= 2**rise
+
+    got = flatness._crossing(flat, 2**start, within)
+    assert abs(math.log(got / 2**rise)) <= math.log(1 + within) / 2 + 1e-9
+    assert len(asked) <= abs(rise - start) + 3 + math.log2(math.log(2) / math.log(1 + within))
+
+
+@given(start=st.floats(-40, 3))
+def test_a_ray_that_is_flat_to_its_end_has_no_crossing_and_one_that_is_flat_nowhere_ends_at_once(start: float) -> None:
+    assert flatness._crossing(lambda distance: distance <= 2 * flatness.REACH, 2**start, 0.05) == np.inf
+    assert 0 < flatness._crossing(lambda distance: False, 2**start, 0.05) < flatness.LEAST
 
 
 # --- class losses ---
 
 
-def losses_of(surfaces: dict[str, np.ndarray | list[list[float]]]) -> xr.Dataset:
+def losses_of(surfaces: Mapping[str, np.ndarray | list[list[float]]]) -> xr.Dataset:
     values = np.stack([np.asarray(v, float) for v in surfaces.values()], -1)
     axes = {f"theta{i + 1}": np.linspace(-1, 1, n) for i, n in enumerate(values.shape[:2])}
     return xr.Dataset({"class_loss": (("theta1", "theta2", "class"), values)}, coords={**axes, "class": list(surfaces)})
@@ -387,7 +513,35 @@ def test_a_rate_exactly_the_tolerance_above_the_centre_is_flat() -> None:
     assert float(flatness.flat_area(level).share) == pytest.approx(1)
 
 
-def test_a_cut_without_its_centre_has_no_sharpness() -> None:
-    cut = xr.Dataset({"mistake_rate": ("walked", [0.1, 0.2])}, coords={"walked": [-1.0, 1.0]})
-    with pytest.raises(ValueError, match="take an odd number of points"):
-        flatness.sharpness(cut)
+# --- radii where there is nothing to measure ---
+
+
+def test_what_is_flat_all_around_has_no_anisotropy(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    d1, d2 = (space.gaussian_direction(model, seed=s) for s in (1, 2))
+    got = flatness.flat_radii(model, data, d1, d2, angles=4, tolerance=1.0, progress=False)
+    assert np.isinf(got.radius).all()
+    assert np.isinf(got.walked).all()
+    assert np.isnan(float(got.anisotropy))
+    assert float(got.area) == pytest.approx(4 * flatness.REACH**2 * math.pi / 4)
+
+
+def test_radii_along_one_line_are_numbers(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    """Along the diagonal of a direction and its opposite nothing is walked, and nothing rises."""
+    d = space.gaussian_direction(model, seed=1)
+    got = flatness.flat_radii(model, data, d, -d, angles=8, progress=False)
+    assert not np.isnan(got.walked).any()
+    assert np.isinf(got.walked[[1, 5]]).all()
+
+
+def test_radii_around_another_origin_are_shares_of_its_norm(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
+    d1, d2 = (space.gaussian_direction(model, seed=s) for s in (1, 2))
+    other = copy.deepcopy(model)
+    nn.utils.vector_to_parameters(3 * space.flatten(model), other.parameters())
+    there = flatness.flat_radii(model, data, d1, d2, angles=4, origin=space.flatten(other), progress=False)
+    xr.testing.assert_allclose(there, flatness.flat_radii(other, data, d1, d2, angles=4, progress=False))
+
+
+@pytest.mark.parametrize("option", [{"normalisation": "layer"}, {"leave_out_1d": True}])
+def test_radii_take_directions_whole(model: nn.Module, data: tuple[Tensor, Tensor], option: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="is no option of radii"):
+        flatness.random_radii(model, data, count=1, **option)
