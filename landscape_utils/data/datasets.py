@@ -146,8 +146,8 @@ def load_dataset(
         train_size: number of training examples; generated sets draw as many, others take a stratified part.
         test_size: the same for the test set.
         difficulty: of `glyphs10` and `glyphs100`; 1 is the default.
-        image_size: resize the images of a folder to this height and width, or average drawn letters of 32 x 32 over
-            blocks; other sources refuse it.
+        image_size: resize the images of a folder to this height and width, or average letters and other stored
+            images over square blocks; `digits` and `spheres` refuse it.
         mean, std: what a model that was trained elsewhere expects, one number a channel.
         seed: of the generator, or of the stratified choice.
         download: fetch a published set that is not there yet.
@@ -216,12 +216,17 @@ def require_published(dataset: Dataset, *, accept_part: bool = False) -> None:
     """
     published = sources.PUBLISHED.get(dataset.name)
     sizes = (dataset.train.size, dataset.test.size)
-    if accept_part or (published and published.sizes == sizes):
+    if accept_part or (published and published.sizes == sizes and published.input_shape == dataset.input_shape):
         return
     if published is None:
         known = ", ".join(sorted(sources.PUBLISHED))
         raise ValueError(
             f"the paper profile needs a published dataset ({known}), not {dataset.name}, or accept_part=True"
+        )
+    if published.sizes == sizes:
+        raise ValueError(
+            f"the paper profile needs {dataset.name} as published, of shape {published.input_shape}, and images of "
+            f"shape {dataset.input_shape} are here; leave image_size out, or pass accept_part=True"
         )
     raise ValueError(
         f"the paper profile needs all of {dataset.name} ({published.sizes[0]:,} training and {published.sizes[1]:,} "

@@ -88,14 +88,18 @@ def read(
     """Read a dataset's arrays; arguments and errors are those of `load_dataset`."""
     if difficulty is not None and name not in LETTERS:
         raise ValueError(f"difficulty is an option of glyphs10 and glyphs100, not of {name}; leave it out")
-    if image_size is not None and name not in LETTERS and not (is_path(name) and Path(name).expanduser().is_dir()):
-        raise ValueError(f"image_size is an option of drawn letters and image folders, not of {name}; leave it out")
+    if image_size is not None and name in GENERATED and name not in LETTERS:
+        raise ValueError(f"image_size is an option of letters and of real images, not of {name}; leave it out")
     check_name(name)
     if name in GENERATED:
         return _averaged(GENERATED[name](train_size, test_size, difficulty, seed), image_size)
     if is_path(name):
         path = Path(name).expanduser()
-        return archives.read_image_folder(path, image_size) if path.is_dir() else read_npz(path)
+        return archives.read_image_folder(path, image_size) if path.is_dir() else _averaged(read_npz(path), image_size)
+    return _averaged(_published(name, download), image_size)
+
+
+def _published(name: str, download: bool) -> Arrays:
     packed = data_folder() / f"{name}.npz"
     if packed.exists():
         return read_npz(packed)
@@ -231,23 +235,26 @@ def _glyphs(characters: tuple[str, ...], sizes: tuple[int, int]) -> Callable[...
 
 
 def _averaged(arrays: Arrays, size: int | None) -> Arrays:
-    """Make letters smaller by means over square blocks of pixels.
+    """Make images smaller by means over square blocks of pixels.
 
     Raises:
-        ValueError: the blocks would not be whole.
+        ValueError: the images are not square, or the blocks would not be whole.
     """
     if size is None:
         return arrays
-    whole = arrays.x_train.shape[1]
-    if not 1 <= size <= whole or whole % size:
-        fitting = ", ".join(str(n) for n in range(4, whole + 1) if whole % n == 0)
+    whole, width = arrays.x_train.shape[1:3]
+    if whole != width or not 1 <= size <= whole or whole % size:
+        fitting = ", ".join(str(n) for n in range(4, whole + 1) if whole == width and whole % n == 0)
         raise ValueError(
-            f"image_size is {size}; letters are drawn at {whole} x {whole}, so it must be one of {fitting}"
+            f"image_size is {size}; these images of {whole} x {width} are averaged over square blocks, so it must be "
+            + (f"one of {fitting}" if fitting else "left out")
         )
 
     def mean(images: NDArray[Any]) -> NDArray[Any]:
-        blocks = images.reshape(len(images), size, whole // size, size, whole // size, -1)
-        averaged: NDArray[Any] = np.rint(blocks.mean((2, 4))).astype(images.dtype)
+        blocks = images.reshape(len(images), size, whole // size, size, whole // size, -1).mean((2, 4))
+        if np.issubdtype(images.dtype, np.integer):
+            blocks = np.rint(blocks)
+        averaged: NDArray[Any] = blocks.astype(images.dtype)
         return averaged
 
     return arrays._replace(x_train=mean(arrays.x_train), x_test=mean(arrays.x_test))

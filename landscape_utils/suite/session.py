@@ -161,6 +161,7 @@ class Session:
             "notebook": self.notebook,
             "profile": self.profile,
             "data": data.sizes,
+            "image_size": data.input_shape[-1],
             "architectures": list(self.architectures),
             "recipes": list(self.recipes),
             "epochs": self.epochs,

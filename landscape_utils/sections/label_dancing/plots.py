@@ -59,13 +59,14 @@ def recall_dance(
     phases = symmetric_phases(rates, a, b)
     for phase in phases:
         ax.axvspan(*phase, color="0.88", lw=0, zorder=0)
+    seen = []
     for kind, (colour, _) in EVENTS.items():
-        at = _epochs_of(events, kind, epochs)
-        tip = recall.sel(true=first, epoch=at).values
-        _arrows(ax, at, tip, colour)
+        if len(at := _epochs_of(events, kind, epochs)):
+            _arrows(ax, at, recall.sel(true=first, epoch=at).values, colour)
+            seen.append(_event_handle(kind, second))
     ax.margins(x=0.01, y=0.16)
     _by_epoch(ax, "training recall", epochs)
-    _legend(ax, *_event_handles(second), *([Patch(color="0.88", label="mirror images")] if phases else []))
+    _legend(ax, *seen, *([Patch(color="0.88", label="mirror images")] if phases else []))
     return ax
 
 
@@ -294,9 +295,9 @@ def _arrows(ax: Axes, x: NDArray[np.int64], tip: NDArray[np.float64], colour: st
     ax.quiver(x, tip, 0 * up, up, pivot="tip", color=colour, zorder=3, **inches)
 
 
-def _event_handles(partner: str) -> list[Line2D]:
+def _event_handle(kind: str, partner: str) -> Line2D:
     words = {PARTNER: f"{partner} interferes", THIRD: "third class interferes"}
-    return [Line2D([], [], ls="", marker="^", color=EVENTS[k][0], label=text) for k, text in words.items()]
+    return Line2D([], [], ls="", marker="^", color=EVENTS[kind][0], label=words[kind])
 
 
 def _legend(ax: Axes, *more: Artist) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from landscape_utils.data.datasets import Dataset, Labelled, class_index, from_arrays, load_dataset, require_published
+from landscape_utils.data.sources import PUBLISHED, Published
 from tests.conftest import REAL, needs_cifar10, small_arrays
 from tests.unit.data.conftest import write_npz
 
@@ -100,14 +102,20 @@ def test_a_stratified_part_takes_from_every_class_alike(small_npz: Path) -> None
 
 
 def test_the_paper_profile_refuses_a_part(small: Dataset) -> None:
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match="needs a published dataset"):
         require_published(small)
     part = replace(small, name="cifar10")
     with pytest.raises(ValueError, match=r"all of cifar10 \(50,000 training and 10,000 test images\), and 60 and 30"):
         require_published(part)
     require_published(part, accept_part=True)
+
+
+def test_published_images_made_smaller_are_not_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(from_arrays("small", small_arrays(size=4)), name="cifar10")
+    monkeypatch.setitem(PUBLISHED, "cifar10", Published((60, 30), (3, 8, 8), 3))
+    with pytest.raises(ValueError, match="leave image_size out"):
+        require_published(small)
+    require_published(replace(from_arrays("small", small_arrays(size=8)), name="cifar10"))
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_unknown_names_and_missing_paths() -> None:
         load_dataset("no/such.npz")
     with pytest.raises(ValueError, match="difficulty is an option of glyphs10"):
         load_dataset("digits", difficulty=1.0)
-    with pytest.raises(ValueError, match="image_size is an option of drawn letters and image folders"):
+    with pytest.raises(ValueError, match="image_size is an option of letters and of real images"):
         load_dataset("digits", image_size=8)
 
 
@@ -163,3 +163,17 @@ def test_letters_are_averaged_over_whole_blocks() -> None:
     assert np.abs(half.x_train[:, 3, 2] - corner).max() <= 0.5
     with pytest.raises(ValueError, match="it must be one of 4, 8, 16, 32"):
         load_dataset("glyphs10", train_size=20, test_size=10, image_size=12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_stored_images_are_averaged_over_whole_blocks(dtype: type, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (12, 8, 8)).astype(dtype) / (1 if dtype is np.uint8 else 255)
+    x, y = x.astype(dtype), np.arange(12) % 2
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y, classes=["a", "b"])
+    got = load_dataset(str(tmp_path / "a.npz"), image_size=4, mean=(0.0,), std=(1.0,))
+    want = x.astype(float).reshape(12, 4, 2, 4, 2).mean((2, 4)) / (255 if dtype is np.uint8 else 1)
+    assert np.abs(got.train.inputs[:, 0].numpy() - want).max() <= (0.5 / 255 + 1e-6 if dtype is np.uint8 else 1e-6)
+    np.savez(tmp_path / "b.npz", x_train=x[:, :6], y_train=y, x_test=x[:, :6], y_test=y, classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"6 x 8 are averaged over square blocks, so it must be left out"):
+        load_dataset(str(tmp_path / "b.npz"), image_size=4)
