@@ -21,10 +21,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     "laptop": {
         "dataset": "cifar10",
+        "image_size": 16,
         "architectures": ["mlp", "resnet8", "vgg11"],
         "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
         "recipes": ["anneal-lr"],
-        "epochs": 20,
+        "epochs": 15,
         "seeds": [0, 1, 2],
     },
     "standard": {

@@ -24,10 +24,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     # The trainings are those of 01.
     "laptop": {
         "dataset": "cifar10",
+        "image_size": 16,
         "architectures": ["resnet8", "vgg11"],
         "overrides": {"vgg11": {"model_options": {"width": 0.25}, "lr": 0.05}},
         "recipes": ["anneal-lr"],
-        "epochs": 20,
+        "epochs": 15,
         "seeds": [0, 1, 2],
     },
     "standard": {
