@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 
 from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.files import write_atomically
-from landscape_utils.suite.ledger import CLAIMS, Rule
+from landscape_utils.suite.ledger import CLAIMS, PartRule
 
 PartVerdict = Literal["seen", "not seen", "undecided", "exact", "not tested"]
 Verdict = Literal["reproduced", "partly reproduced", "not reproduced", "undecided", "not tested"]
@@ -112,7 +112,7 @@ def judged(claim: str, *, note: str = "", **measured: ArrayLike | str) -> Judgem
     return Judgement(claim, tuple(_part(name, rule, measured[name]) for name, rule in rules.items()), note)
 
 
-def _part(name: str, rule: Rule, measured: ArrayLike | str) -> Part:
+def _part(name: str, rule: PartRule, measured: ArrayLike | str) -> Part:
     common = Part(name, rule.what, "-", rule.criterion, "not tested", set=rule.set)
     if isinstance(measured, str):
         return replace(common, reason=measured)
@@ -137,7 +137,7 @@ def _part(name: str, rule: Rule, measured: ArrayLike | str) -> Part:
     )
 
 
-def decide(interval: tuple[float, float], rule: Rule) -> PartVerdict:
+def decide(interval: tuple[float, float], rule: PartRule) -> PartVerdict:
     """Return on which side of a threshold an interval lies; undecided where it holds the threshold."""
     low, high = interval
     if low <= rule.threshold <= high:

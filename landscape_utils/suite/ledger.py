@@ -12,7 +12,7 @@ SECTIONS = Path(__file__).parents[1] / "sections"
 
 
 @dataclass(frozen=True)
-class Rule:
+class PartRule:
     """What a part of a claim asks for: one number, and the threshold it is held against.
 
     Attributes:
@@ -59,7 +59,7 @@ class Claim:
     source: str
     reported: str
     picture: str = ""
-    parts: Mapping[str, Rule] = field(default_factory=dict)
+    parts: Mapping[str, PartRule] = field(default_factory=dict)
 
     @property
     def paper(self) -> str:
@@ -72,7 +72,7 @@ def _read(path: Path) -> dict[str, Claim]:
 
 
 def _claim(id: str, *, parts: Mapping[str, Any] | None = None, **fields: str) -> Claim:
-    return Claim(id, parts={name: Rule(**rule) for name, rule in (parts or {}).items()}, **fields)
+    return Claim(id, parts={name: PartRule(**rule) for name, rule in (parts or {}).items()}, **fields)
 
 
 CLAIMS = {id: claim for path in sorted(SECTIONS.glob("*/ledger.toml")) for id, claim in _read(path).items()}

@@ -44,6 +44,15 @@ def test_the_committed_notebook_carries_outputs_without_errors(path: Path) -> No
     assert path.stat().st_size < 1_500_000
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_where_no_kernel_runs_the_panel_is_a_picture(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    (panel,) = [c for c in cells if c.cell_type == "code" and c.source.endswith("\npanel")]
+    kinds = [kind for output in panel.outputs for kind in output.get("data", {})]
+    assert "image/png" in kinds
+    assert not [kind for kind in kinds if "widget" in kind]
+
+
 BREAKS = {
     "an exception": ("print(data.sizes)", "raise RuntimeError('broken on purpose')"),
     "another output": ("print(data.sizes)", "print('other data')"),

@@ -22,18 +22,38 @@ def block_with(word: str) -> str:
     return example
 
 
+def draw_photos(folder: Path) -> None:
+    """Photographs of three classes, in several sizes."""
+    rng = np.random.default_rng(0)
+    for part, c, i in product(("train", "test"), range(3), range(12)):
+        place = folder / "photos" / part / f"class{c}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 80 * (c + 1), (60 + i, 70, 3), dtype=np.uint8)).save(place / f"{i}.png")
+
+
+def test_five_lines_open_a_panel_on_your_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = block_with("lu.panel")
+    lines = [line for line in example.splitlines() if line]
+    assert len(lines) == 5
+    monkeypatch.chdir(tmp_path)
+    draw_photos(tmp_path)
+    lines[-1] = f"panel = {lines[-1]}"
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(lines), "README.md", "exec"), names)
+    first = names["panel"].children[0]
+    first.wait()
+    assert first.error is None
+    assert "ego_surface" in first.shown.code
+
+
 def test_the_ten_lines_for_your_own_model_and_folder_run_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A newcomer's path: photographs of several sizes in a folder, and weights in a file."""
-    example = block_with("timm.create_model")
+    example = block_with("load_file")
     assert len([line for line in example.splitlines() if line and "import " not in line]) <= 10
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    for part, c, i in product(("train", "test"), range(3), range(12)):
-        folder = tmp_path / "photos" / part / f"class{c}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 80 * (c + 1), (60 + i, 70, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    draw_photos(tmp_path)
     torch.manual_seed(0)
     save_file(timm.create_model("resnet10t", num_classes=3).state_dict(), tmp_path / "mine.safetensors")
     names: dict[str, Any] = {}

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from landscape_utils.suite import claims, ledger
-from landscape_utils.suite.ledger import Claim, Rule
+from landscape_utils.suite.ledger import Claim, PartRule
 
 RULES = {
-    "gain": Rule("the gain", "above", 0.5, "on trial seeds"),
-    "loss": Rule("the loss", "below", 0.0, "before the first result", instrument=["glyphs10"]),
+    "gain": PartRule("the gain", "above", 0.5, "on trial seeds"),
+    "loss": PartRule("the loss", "below", 0.0, "before the first result", instrument=["glyphs10"]),
 }
-IDENTITY = {"same": Rule("the error", "below", 1e-12, "an identity", form=".0e", exact=True)}
+IDENTITY = {"same": PartRule("the error", "below", 1e-12, "an identity", form=".0e", exact=True)}
 
 
 @pytest.fixture(autouse=True)
