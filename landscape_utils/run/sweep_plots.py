@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from landscape_utils.run.sweep_results import SEEDS
 from landscape_utils.suite.claims import LEAST_SEEDS, decide, student
-from landscape_utils.suite.ledger import CLAIMS, Rule
+from landscape_utils.suite.ledger import CLAIMS, PartRule
 
 COLUMNS = 3
 
@@ -49,12 +49,12 @@ def summary(results: xr.Dataset) -> Figure:
     return figure
 
 
-def _rule(part: str) -> Rule | None:
+def _rule(part: str) -> PartRule | None:
     claim, _, name = part.partition(" ")
     return CLAIMS[claim].parts.get(name)
 
 
-def _verdict(one: xr.Dataset, rule: Rule | None) -> str:
+def _verdict(one: xr.Dataset, rule: PartRule | None) -> str:
     """Decide over the swept seeds, or count the runs that decide."""
     values = one.effect.values[np.isfinite(one.effect.values)]
     if rule is not None and not rule.exact and len(values) >= LEAST_SEEDS and set(one.effect.dims) <= set(SEEDS):
