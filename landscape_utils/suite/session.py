@@ -227,13 +227,19 @@ def session(notebook: str, *, profile: str = "quick", **given: Any) -> Session:
     if given.get("recipes", table["recipes"]) != table["recipes"]:  # its learning rates belong to its own recipe
         chosen["overrides"] = _without("lr", chosen)
     if "epochs" in given:
-        chosen["overrides"] = _without("epochs", chosen)
+        chosen["overrides"] = _without("epochs", chosen, of_recipes=True)
     sources.check_name(chosen["dataset"])
     return Session(notebook=notebook, profile=profile, **chosen)
 
 
-def _without(what: str, chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: {k: v for k, v in o.items() if k != what} for name, o in chosen.get("overrides", {}).items()}
+def _without(what: str, chosen: Mapping[str, Any], *, of_recipes: bool = False) -> dict[str, dict[str, Any]]:
+    """Leave a field out of what the profile changes for architectures, and for single recipes of them."""
+
+    def less(changes: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in changes.items() if k != what}
+        return {k: less(v) if of_recipes and k in RECIPES else v for k, v in kept.items()}
+
+    return {name: less(changes) for name, changes in chosen.get("overrides", {}).items()}
 
 
 _VERSIONS = ("landscape-utils", "torch", "numpy", "xarray")  # of what the numbers rest on
