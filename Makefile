@@ -34,7 +34,7 @@ run: setup
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 	OMP_NUM_THREADS=1 $(OLDER) $(BIN)/python -m pytest -n 2 --dist worksteal $(NUMERICS:%=tests/unit/%.py)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 1800 tests/notebooks tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 1800 --durations 20 tests/notebooks tests/browser
 
 lint: setup
 	$(BIN)/ruff check .

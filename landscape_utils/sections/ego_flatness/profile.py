@@ -53,7 +53,7 @@ PROFILES: dict[str, dict[str, Any]] = {
                 "big-lr": {"lr": 0.015},
                 "anneal-lr": {"lr": 0.05},
             },
-            "resnet8": {"batch_size": 32, "small-lr": {"lr": 0.01}, "big-lr": {"lr": 0.05}},
+            "resnet8": {"batch_size": 32, "small-lr": {"lr": 0.01}, "big-lr": {"lr": 0.03}},
         },
         "recipes": ["small-lr", "big-lr", "anneal-lr"],
         "augment": False,
