@@ -23,7 +23,7 @@ from landscape_utils.suite.notebooks import PACKAGE
 from tests import ROOT
 
 OUT, FINDINGS = ROOT / "out" / "laptop", ROOT / "docs" / "findings"
-WIDTH, COLOURS = 1000, 64  # of a small picture
+WIDTH, COLOURS = 1000, 256  # of a small picture
 
 
 def main(prefixes: tuple[str, ...]) -> None:
