@@ -28,7 +28,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "resnet8": {
                 "model_options": {"width": 0.5},
                 "batch_size": 32,
-                "small-lr": {"lr": 0.01, "epochs": 10},
+                "small-lr": {"lr": 0.01, "epochs": 14},
                 "big-lr": {"lr": 0.05},
             },
         },

@@ -117,7 +117,7 @@ def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
 
 def test_given_epochs_go_before_those_of_single_architectures() -> None:
     assert session.session("02_ego_flatness").specs()["vgg11"][0].epochs == 8
-    assert session.session("02_ego_flatness").specs()["resnet8"][0].epochs == 10  # of one recipe
+    assert session.session("02_ego_flatness").specs()["resnet8"][0].epochs == 14  # of one recipe
     given = session.session("02_ego_flatness", epochs=3).specs()
     assert {spec.epochs for specs in given.values() for spec in specs} == {3}
 
