@@ -11,6 +11,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "image_size": 16,
         "train_size": 3000,
         "test_size": 2000,
+        "belonging": ("difficulty", "image_size", "train_size", "test_size"),
         # Narrow, so that five seeds take half a minute, and in few epochs: on trial seeds 18 to 27 % of the test
         # letters are still taken for another one. A rate of 0.1 leaves a VGG at chance now and then.
         "overrides": {
