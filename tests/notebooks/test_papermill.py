@@ -112,7 +112,7 @@ ON_REAL = {
     "02_ego_flatness": (("-p", "dataset=cifar10", "-p", "pairs=cat-dog"), "CI-13"),
     "04_gmi_mli_wpeak": (("-p", "dataset=cifar10"), "ML-4"),
     "05_bias_plateau": (("-p", "dataset=cifar10", "-p", "simple=mnist"), "BP-8"),
-    "09_hessian_surfaces": (("-p", "dataset=cifar10"), "ML-18"),
+    "09_hessian_surfaces": (("-p", "dataset=cifar10"), "ML-14"),
 }
 
 
@@ -152,7 +152,7 @@ def test_a_failing_cell_ends_with_code_1_and_names_it(tmp_path: Path, notebook_e
 
 
 @needs_cifar10
-def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
+def test_on_real_cifar10_cat_and_dog_are_each_others_strongest_interferers(
     tmp_path: Path, notebook_environment: dict[str, str]
 ) -> None:
     """The suite's main job on real images, at its smallest: one seed, one network."""
@@ -173,13 +173,10 @@ def test_real_cifar10_has_cat_and_dog_on_top_in_both_directions(
     assert result.returncode == 0, result.stderr
     with xr.open_dataset(tmp_path / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
         rates = numbers.cctm.mean("model").load()
-    cells = {
-        (str(a), str(b)): float(rates.sel(true=a, predicted=b))
-        for a in rates.true.values
-        for b in rates.predicted.values
-        if a != b
-    }
-    assert set(sorted(cells, key=lambda cell: -cells[cell])[:2]) == {("cat", "dog"), ("dog", "cat")}
+    others = rates.where(rates.true != rates.predicted)
+    strongest = {name: str(others.sel(true=name).idxmax("predicted").item()) for name in ("cat", "dog")}
+    assert strongest == {"cat": "dog", "dog": "cat"}
+    assert float(rates.sel(true="cat", predicted="dog")) == float(others.max())
     assert verdicts(tmp_path)["CI-1"] == "undecided"  # of one seed
 
 
