@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from landscape_utils.suite.plots import new_axes, to_png
@@ -180,7 +180,9 @@ def _axis_label(values: xr.DataArray, axis: int, dim: str) -> str:
 def _walked_axis(ax: Axes, values: xr.DataArray) -> None:
     """Draw the relative distance walked on the far sides."""
     label = "distance walked (share of |w|)"
-    ax.secondary_xaxis("top", functions=_stretch(values, 1)).set_xlabel(label)
+    top = ax.secondary_xaxis("top", functions=_stretch(values, 1))
+    top.set_xlabel(label)
+    top.xaxis.set_major_locator(MaxNLocator(5))  # as many labels as there is room for
     ax.secondary_yaxis("right", functions=_stretch(values, 2)).set_ylabel(label)
 
 

@@ -79,9 +79,11 @@ def cctm_panel(
 
         yield shown()
         if models and true != taken_for:
-            code += f"\nlu.ego_surface(model, data.train, {true!r}, {taken_for!r}, points={POINTS})"
             if key not in spaces:
                 spaces[key] = _space(models[model], data, true, taken_for, tick)
+            sigma = spaces[key].attrs["sigma"]
+            code += f"\nimages = data.train.stratified({IMAGES})"
+            code += f"\nlu.ego_surface(model, images, {true!r}, {taken_for!r}, sigma={sigma!r}, points={POINTS})"
             yield shown()
 
     def turn_to(x: float, y: float) -> None:

@@ -19,6 +19,7 @@ from landscape_utils.suite.widgets import Panel, Shown, choice, decades, stops
 
 COARSEST = 3  # points along a direction of the first grid that is shown
 OF = "loss of "
+GIVEN = "# model, images and both classes' gradients are those the panel was given"
 
 
 def ego_panel(
@@ -74,7 +75,8 @@ def ego_panel(
         for grid in [memory[key]] if key in memory else _computed(moved, (first, second), sigma, points, tick):
             if grid.sizes["theta1"] == points:
                 memory[key] = grid
-            code = f"lu.ego_surface(model, data.train, {first!r}, {second!r}, sigma={sigma:.3g}, points={points})"
+            window = f"sigma={sigma!r}, points={grid.sizes['theta1']}"
+            code = f"{GIVEN}\nlu.ego_surface(model, images, {first!r}, {second!r}, {window}, gradients=(g1, g2))"
             yield Shown(_picture(grid, f"{model}: {variable}", variable, view, points), grid, code)
 
     panel = Panel(draw, controls, width=620, others={"pairs": slider}, name="02_ego_flatness-panel")

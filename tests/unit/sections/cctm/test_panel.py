@@ -1,11 +1,15 @@
+from typing import Any
+
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
+import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine.inference import outcomes
 from landscape_utils.interference.cctm import cctm_of
-from landscape_utils.sections.cctm.panel import cctm_panel
+from landscape_utils.sections.cctm.panel import _space, cctm_panel
 from landscape_utils.suite.widgets import Panel
 
 NAMES = ("one", "two")
@@ -66,3 +70,16 @@ def test_the_map_is_that_of_the_model(panel: Panel) -> None:
 
 def test_look_ups_follow_the_hand(panel: Panel) -> None:
     assert panel.controls["threshold"].continuous_update
+
+
+def test_the_code_that_is_shown_gives_the_ego_space_that_is_shown(small: Dataset) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    result = outcomes(model, small.test)
+    panel = cctm_panel({"m": cctm_of(result, small.classes)}, {"m": result.predicted}, small, models={"m": model})
+    space: dict[str, Any] = {"lu": lu, "model": model, "data": small}
+    *before, last = panel.shown.code.splitlines()
+    exec("\n".join(before), space)
+    again = eval(last, space)
+    want = _space(model, small, again.attrs["first"], again.attrs["second"], lambda done, total: None)
+    xr.testing.assert_allclose(again, want)

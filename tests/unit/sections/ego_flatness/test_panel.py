@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import engine
 from landscape_utils.interference.ego import class_gradients, ego_surface
@@ -165,3 +167,14 @@ def test_pairs_are_numbered_from_the_most_interfering(panel: Panel) -> None:
     labels = [label for label, _ in panel.others["pairs"].options]
     assert labels == ["1. class0-class1", "2. class1-class2", "3. class0-class2"]
     assert all(a < b for a, b in itertools.pairwise(labels))
+
+
+def test_the_code_that_is_shown_gives_the_numbers_that_are_shown(panel: Panel, models: dict[str, Moved]) -> None:
+    panel.controls["sigma"].value = 2.0
+    panel.controls["first"].value = "class2"
+    panel.wait()
+    one = models["one"]
+    g1, g2 = one.pair(("class2", "class1"))
+    given = {"lu": lu, "model": one.model, "images": one.images, "g1": g1, "g2": g2}
+    again = eval(panel.shown.code.splitlines()[-1], given)
+    xr.testing.assert_allclose(again, panel.shown.numbers)
