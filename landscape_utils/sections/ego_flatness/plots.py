@@ -146,7 +146,7 @@ def rise_bars(rises: Mapping[str, xr.DataArray], *, ax: Axes | None = None) -> A
     ax.set(xlabel="class", ylabel="median rise of its loss (nats)")
     if max(float(values.max()) for values in rises.values()) > LINEAR_UP_TO:
         ax.set_yscale("symlog")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=len(rises), loc="lower left", bbox_to_anchor=(0, 1))  # above: bars fill the axes
     return ax
 
 
