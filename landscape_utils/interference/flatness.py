@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs
 from landscape_utils.engine import space
+from landscape_utils.engine.crossing import REACH, START, crossing
 from landscape_utils.engine.evaluate import Options, evaluating
 from landscape_utils.kit import Floats
 
-START, REACH, LEAST = 2.0**-6, 8.0, 2.0**-40  # shares of |w|: where a search begins, and where it gives up
 FLAT = 0.1  # a place is flat where the mistake rate is at most this much above the centre's
 ROUNDING = 1e-9  # a rate that is exactly the tolerance above the centre's is flat
 SUBDIVISIONS = 8  # of a grid cell, before the flat area is measured
@@ -180,28 +180,9 @@ def _radii(
             def flat(distance: float, ray: Floats = ray) -> bool:
                 return bool(at(distance * ray[None])["mistake_rate"][0] <= rate + tolerance + ROUNDING)  # a NaN is not
 
-            radii.append(_crossing(flat, start, within) if np.isfinite(rate) else np.nan)
+            radii.append(crossing(flat, start, within) if np.isfinite(rate) else np.nan)
             start = radii[-1] if np.isfinite(radii[-1]) else start
     return np.array(radii), rate, centre.attrs
-
-
-def _crossing(flat: Callable[[float], bool], start: float, within: float) -> float:
-    """Find where a ray stops being flat: infinite where it is flat up to `REACH`."""
-    low = high = start
-    if flat(start):
-        while flat(high := min(2 * low, REACH)):
-            low = high
-            if low == REACH:
-                return np.inf
-    else:
-        while not flat(low := high / 2):
-            high = low
-            if high < LEAST:
-                return high
-    while high / low > 1 + within:
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if flat(middle) else (low, middle)
-    return float(np.sqrt(low * high))
 
 
 def class_rises(space_: xr.Dataset) -> xr.DataArray:

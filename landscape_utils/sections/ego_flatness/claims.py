@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from landscape_utils.interference.flatness import REACH
+from landscape_utils.engine.crossing import REACH
 from landscape_utils.kit import Floats
 from landscape_utils.suite.claims import Judgement, judged, rank_correlation
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import interpolate, stats
 from torch import Tensor, nn
 
-from landscape_utils.engine import space
+from landscape_utils.engine import crossing, space
 from landscape_utils.interference import flatness
 
 Rate = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -341,7 +341,7 @@ def test_angles_turn_from_the_first_direction_to_the_second_and_what_never_rises
     phi = np.arange(12) * math.pi / 6
     apart = np.cos(phi) - np.sin(phi)
     np.testing.assert_allclose(got.radius, np.where(apart > 0, THIRD / np.abs(apart), np.inf), rtol=0.025)
-    assert float(got.area) == pytest.approx(float((np.minimum(got.radius, flatness.REACH) ** 2).sum()) * math.pi / 12)
+    assert float(got.area) == pytest.approx(float((np.minimum(got.radius, crossing.REACH) ** 2).sum()) * math.pi / 12)
     assert float(got.anisotropy) == np.inf
 
 
@@ -404,27 +404,6 @@ def test_the_model_is_as_it_was(model: nn.Module, data: tuple[Tensor, Tensor], m
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
-
-
-@given(rise=st.floats(-38, 2.99), start=st.floats(-40, 4), within=st.sampled_from([0.5, 0.05, 1e-4]))
-@settings(max_examples=200, deadline=None)
-def test_a_crossing_is_found_from_any_start(rise: float, start: float, within: float) -> None:
-    """Both are powers of two; a bracket's geometric middle is off by half of it at most."""
-    asked: list[float] = []
-
-    def flat(distance: float) -> bool:
-        asked.append(distance)
-        return distance <= 2**rise
-
-    got = flatness._crossing(flat, 2**start, within)
-    assert abs(math.log(got / 2**rise)) <= math.log(1 + within) / 2 + 1e-9
-    assert len(asked) <= abs(rise - start) + 3 + math.log2(math.log(2) / math.log(1 + within))
-
-
-@given(start=st.floats(-40, 3))
-def test_a_ray_that_is_flat_to_its_end_has_no_crossing_and_one_that_is_flat_nowhere_ends_at_once(start: float) -> None:
-    assert flatness._crossing(lambda distance: distance <= 2 * flatness.REACH, 2**start, 0.05) == np.inf
-    assert 0 < flatness._crossing(lambda distance: False, 2**start, 0.05) < flatness.LEAST
 
 
 # --- class losses ---
@@ -522,7 +501,7 @@ def test_what_is_flat_all_around_has_no_anisotropy(model: nn.Module, data: tuple
     assert np.isinf(got.radius).all()
     assert np.isinf(got.walked).all()
     assert np.isnan(float(got.anisotropy))
-    assert float(got.area) == pytest.approx(4 * flatness.REACH**2 * math.pi / 4)
+    assert float(got.area) == pytest.approx(4 * crossing.REACH**2 * math.pi / 4)
 
 
 def test_radii_along_one_line_are_numbers(model: nn.Module, data: tuple[Tensor, Tensor]) -> None:
