@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import torch
@@ -12,10 +12,13 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape_utils.engine import space
 from landscape_utils.engine.shadow import PROBED, answers, classifier
+from landscape_utils.kit.errors import unknown
 
+BatchNormStatistics = Literal["keep", "batch"]
 NUDGE = 0.1  # share of a parameter's size by which it is moved to see whether the logits depend on it
 
 
@@ -63,6 +66,23 @@ def differentiable(model: nn.Module, inputs: Tensor) -> nn.Module:
                 "let gradients through in forward"
             )
     return tree
+
+
+def normalise_by(tree: nn.Module, bn: BatchNormStatistics) -> bool:
+    """Let a network's BatchNorm layers keep their running statistics, or take each batch's own as in training.
+
+    Returns:
+        Whether a layer takes the batch's.
+
+    Raises:
+        ValueError: neither `keep` nor `batch`.
+    """
+    if bn not in ("keep", "batch"):
+        raise unknown("bn", bn, ("keep", "batch"))
+    layers = [module for module in tree.modules() if isinstance(module, _BatchNorm)]
+    for layer in layers:
+        layer.train(bn == "batch")
+    return bn == "batch" and bool(layers)
 
 
 @torch.no_grad()

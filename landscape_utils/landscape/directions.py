@@ -14,23 +14,26 @@ Mining the loss landscape, appendix A.4.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils.data.pairs import Pairs
+from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
-from landscape_utils.engine.class_gradients import mean_gradient
+from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit.errors import unknown
 from landscape_utils.landscape.hessian import hessian_eigenpairs
-from landscape_utils.landscape.mining import mine_peak, mine_vvv
+from landscape_utils.landscape.mining import loss_gradient, mine_peak, mine_vvv, peak_schedule
 from landscape_utils.training.runs import Epoch, Run
 
+Stage = Literal["initial", "early", "middle", "late"]
 GAUSSIAN = re.compile(r"Gau\.(\d*)")
 EIGEN = re.compile(r"([PN])\.E\.(\d+)")
 
@@ -53,6 +56,11 @@ class Directions(Mapping[str, Tensor]):
     as they come. Names may be listed, looked up, and asked for by `in`, as in any mapping; further Gaussian draws are
     not listed. Listing names computes nothing; looking up Mine, vvv or an eigenvector (as all values are) may take
     minutes, with a bar that says for what.
+
+    Attributes:
+        model: theta, the perturbed model, of weights `weights`, shape (P,).
+        data: on which directions rest.
+        bn: whether they rest on kept BatchNorm statistics or on the batch's.
     """
 
     def __init__(
@@ -61,11 +69,12 @@ class Directions(Mapping[str, Tensor]):
         data: Pairs,
         *,
         checkpoints: Mapping[str, Tensor] | None = None,
-        fresh: Tensor | None = None,
+        starts: Mapping[str, Tensor] | None = None,
         own: Mapping[str, Tensor] | None = None,
         k: int = 5,
         tol: float = 1e-2,
         seed: int = 0,
+        bn: BatchNormStatistics = "keep",
         peak: Mapping[str, Any] | None = None,
         vvv: Mapping[str, Any] | None = None,
         progress: bool = True,
@@ -76,11 +85,14 @@ class Directions(Mapping[str, Tensor]):
             model: theta, the perturbed model.
             data: on which gradients, eigenvectors and mined directions rest.
             checkpoints: weights (P,) of other models, by name.
-            fresh: weights (P,) of an initialisation of its own, where algorithm 2 starts; without it there is no `vvv`.
+            starts: weights (P,) where algorithm 2 may start, by name; `vvv` takes the first, and needs one.
             own: further directions (P,) by name.
             k, tol: eigenvectors at each end, and their tolerance, as in `hessian_eigenpairs`.
             seed: of the Gaussian directions and of mining.
-            peak, vvv: settings of `mine_peak` and `mine_vvv`.
+            bn: of gradient, Hessian and `Mine`: `keep` BatchNorm's statistics, for curves with No UpBN, or take the
+                `batch`'s, for curves with UpBN.
+            peak, vvv: settings of `mine_peak` and `mine_vvv`; where the peak's lack an `lr` or
+                `epochs`, `peak_schedule` chooses them, by its own `growth` and `most`.
             progress: bars for what takes long.
 
         Raises:
@@ -89,10 +101,10 @@ class Directions(Mapping[str, Tensor]):
         self.model, self.data = model, data
         self.weights = space.flatten(model)
         self._made: dict[str, Tensor] = {}
-        self._checkpoints, self._fresh, self._own = dict(checkpoints or {}), fresh, dict(own or {})
-        self._k, self._tol, self._seed, self._progress = k, tol, seed, progress
+        self._checkpoints, self._starts, self._own = dict(checkpoints or {}), dict(starts or {}), dict(own or {})
+        self._k, self._tol, self._seed, self.bn, self._progress = k, tol, seed, bn, progress
         self._peak, self._vvv = dict(peak or {}), {"alpha": 0.0, "gamma": 0.1, **(vvv or {})}
-        for name, vector in {**self._checkpoints, **self._own}.items():
+        for name, vector in {**self._checkpoints, **self._starts, **self._own}.items():
             if vector.shape != self.weights.shape or vector.is_complex():
                 raise ValueError(
                     f"{name} has shape {tuple(vector.shape)} and type {vector.dtype}; this model's have shape "
@@ -110,7 +122,8 @@ class Directions(Mapping[str, Tensor]):
             run: of the perturbed model.
             epoch: of the perturbed model.
             data: as for `Directions`.
-            other: an independent training of the same architecture; its initialisation is where algorithm 2 starts.
+            other: an independent training of the same architecture; algorithm 2 starts at its `independent` solution,
+                or at its `fresh` initialisation.
             how: further settings of `Directions`.
         """
         model = run.model(epoch)
@@ -120,17 +133,18 @@ class Directions(Mapping[str, Tensor]):
             for number in run.epochs
             if number != here
         }
-        fresh = None
+        starts = {}
         if other is not None:
             to |= {f"E'={n}": space.flatten_state(other.weights(n), model) for n in other.epochs if n}
-            fresh = space.flatten_state(other.weights(0), model)
-        return cls(model, data, checkpoints=to, fresh=fresh, **how)
+            ends = {"independent": other.epochs[-1], "fresh": 0}
+            starts = {name: space.flatten_state(other.weights(n), model) for name, n in ends.items()}
+        return cls(model, data, checkpoints=to, starts=starts, **how)
 
     def __iter__(self) -> Iterator[str]:
         """List the names in the order of the paper's summary."""
         ends = [f"{end}.E.{i + 1}" for end in "PN" for i in range(self._k)]
         yield from ["Gau.", "Neg. Grad.", *self._checkpoints, *ends, "Mine"]
-        yield from ["vvv"] if self._fresh is not None else []
+        yield from ["vvv"] if self._starts else []
         yield from self._own
 
     def __len__(self) -> int:
@@ -156,7 +170,8 @@ class Directions(Mapping[str, Tensor]):
     @cached_property
     def spectrum(self) -> xr.Dataset:
         """Find the Hessian's eigenpairs at both ends."""
-        return hessian_eigenpairs(self.model, self.data, self._k, tol=self._tol, progress=self._progress)
+        how: dict[str, Any] = {"tol": self._tol, "bn": self.bn, "progress": self._progress}
+        return hessian_eigenpairs(self.model, self.data, self._k, **how)
 
     def _is_reserved(self, name: str) -> bool:
         return bool(GAUSSIAN.fullmatch(name) or EIGEN.fullmatch(name)) or name in ("Neg. Grad.", "Mine", "vvv")
@@ -172,19 +187,36 @@ class Directions(Mapping[str, Tensor]):
             vector = self.spectrum["eigenvector"].sel(rank=name).values
             return torch.as_tensor(vector).to(self.weights)
         if name == "Neg. Grad.":
-            return -mean_gradient(self.model, self.data)
+            return -loss_gradient(self.model, self.data, self.bn)
         if name == "Mine":
-            return mine_peak(self.model, self.data, seed=self._seed, progress=self._progress, **self._peak).direction
+            return self.mined_peak()
         return self.towards(**self._vvv)
 
-    def towards(self, alpha: float, gamma: float, **how: Any) -> Tensor:
-        """Mine a direction by algorithm 2 at its two settings."""
-        assert self._fresh is not None
-        settings = {**{k: v for k, v in self._vvv.items() if k not in ("alpha", "gamma")}, **how}
+    def mined_peak(self) -> Tensor:
+        """Mine a direction by algorithm 1."""
+        settings: dict[str, Any] = {"batch_size": 128, "bn": self.bn, "seed": self._seed, **self._peak}
+        rule = {name: settings.pop(name) for name in ("growth", "most") if name in settings}
+        if "lr" not in settings or "epochs" not in settings:
+            inputs, _ = resident(self.model, self.data)
+            batches = math.ceil(len(inputs) / settings["batch_size"])
+            rate, epochs = peak_schedule(self.spectrum["eigenvalue"].values, batches, **rule)
+            settings = {"lr": rate, "epochs": epochs, **settings}
+        return mine_peak(self.model, self.data, progress=self._progress, **settings).direction
+
+    def towards(self, alpha: float, gamma: float, start: str | None = None, **how: Any) -> Tensor:
+        """Mine a direction by algorithm 2 at its two settings, from one of the places where it may start.
+
+        Raises:
+            ValueError: an unknown start; the names are given.
+        """
+        start = start or next(iter(self._starts))
+        if start not in self._starts:
+            raise unknown("start", start, self._starts)
+        settings = {**{k: v for k, v in self._vvv.items() if k not in ("alpha", "gamma", "start")}, **how}
         mined = mine_vvv(
             self.model,
             self.data,
-            self._fresh.to(self.weights),
+            self._starts[start].to(self.weights),
             alpha=alpha,
             gamma=gamma,
             seed=self._seed,
@@ -194,4 +226,36 @@ class Directions(Mapping[str, Tensor]):
         return mined.direction
 
 
-Around = dict[str, dict[int, Directions]]  # by architecture and epoch of the perturbed model
+class Perturbed(NamedTuple):
+    """A perturbed model.
+
+    Attributes:
+        architecture, seed: of its training.
+        epoch: of the checkpoint.
+        stage: initial, early, middle or late.
+    """
+
+    architecture: str
+    seed: int
+    epoch: int
+    stage: Stage
+
+    def __str__(self) -> str:
+        """Name it as the paper's titles do."""
+        return f"{self.architecture}, E={self.epoch}"
+
+
+HERE = Perturbed("", 0, 0, "late")  # a model of which nothing else is known
+Around = dict[Perturbed, Directions]
+
+
+def means_by_seed(numbers: Mapping[Perturbed, Any]) -> list[float]:
+    """Average over each seed's networks, in the order of the seeds.
+
+    Args:
+        numbers: by perturbed model, one or several.
+    """
+    found: dict[int, dict[str, list[float]]] = {}
+    for place, of in numbers.items():
+        found.setdefault(place.seed, {}).setdefault(place.architecture, []).append(float(np.mean(of)))
+    return [float(np.mean([np.mean(of) for of in found[seed].values()])) for seed in sorted(found)]

@@ -1,6 +1,6 @@
 """The spectrum of a model's Hessian: extremal eigenpairs and density (mining the loss landscape, section 3).
 
-H is the Hessian of the mean cross entropy, with the model in evaluation mode; see `hessian_operator`.
+H is the Hessian of the mean cross entropy, with dropout off; see `hessian_operator`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs
+from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit import store
 from landscape_utils.kit.clock import spent_on
 from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
@@ -36,6 +37,7 @@ def hessian_eigenpairs(
     *,
     tol: float = 1e-6,
     parameters: Parameters = None,
+    bn: BatchNormStatistics = "keep",
     seed: int = 0,
     max_products: int = 2000,
     cache: bool = True,
@@ -47,11 +49,13 @@ def hessian_eigenpairs(
     every pair (mining the loss landscape, section 3: P.E. and N.E. directions).
 
     Args:
-        model: classifier, looked at in evaluation mode and left as it was.
+        model: classifier, left as it was.
         data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
         k: pairs at each end; where P < 2k all P are given, the larger half from above.
         tol: see above. Products are in the model's dtype; in float64 for a tol below 1e-4, which float32 cannot give.
         parameters: names of layers or parameters, a block of H; by default all, frozen ones too.
+        bn: `keep` BatchNorm's running statistics (evaluation mode), or take those of the `batch`, as in training and as
+            curves with `bn="update"`.
         seed: of the vector at which the Krylov space starts.
         max_products: products with H, at most.
         cache: keep the result on disk, and use what is there.
@@ -74,7 +78,7 @@ def hessian_eigenpairs(
         raise ValueError(f"k is {k}; it must be at least 1")
     if not 0 < tol < 1:
         raise ValueError(f"tol is {tol}; it must be between 0 and 1")
-    operator = HessianOperator(model, data, parameters=parameters, dtype=_precision(model, tol))
+    operator = HessianOperator(model, data, parameters=parameters, dtype=_precision(model, tol), bn=bn)
     if max_products < min(2 * k, operator.size):
         raise ValueError(f"max_products is {max_products}; {k} pairs at each end need {min(2 * k, operator.size)}")
     smallest = min(k, operator.size // 2)
@@ -92,7 +96,7 @@ def hessian_eigenpairs(
         if pairs.attrs["products"] == max_products or bool(pairs.converged.all()) or not _can_be_finer(operator):
             return pairs
         # Examples that are learned by heart leave second derivatives that float32 cannot hold.
-        finer = pairs_of(HessianOperator(model, data, parameters=parameters, dtype=torch.float64))
+        finer = pairs_of(HessianOperator(model, data, parameters=parameters, dtype=torch.float64, bn=bn))
         return finer.assign(eigenvector=finer.eigenvector.astype(pairs.eigenvector.dtype))
 
     settings = {"k": k, "tol": tol, "seed": seed, "max_products": max_products, "parameters": operator.names}
@@ -148,7 +152,9 @@ def _kept(
     kind: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
     """Look a result up, unless the model answers a few examples otherwise than it did then."""
-    named = {name: str(value) for name, value in {**settings, "kind": kind, "dtype": operator.dtype}.items()}
+    of_batch = {} if operator.bn == "keep" else {"bn": operator.bn}
+    settings = {**settings, **of_batch, "kind": kind, "dtype": operator.dtype}
+    named = {name: str(value) for name, value in settings.items()}
     key = store.fingerprint(operator.model, [operator.inputs, operator.targets], named)
     return store.remembered("spectra", key, kind, compute, logits=operator.logits)
 
@@ -163,6 +169,7 @@ def hessian_density(
     steps: int = 80,
     probes: int = 4,
     parameters: Parameters = None,
+    bn: BatchNormStatistics = "keep",
     seed: int = 0,
     cache: bool = True,
     progress: bool = True,
@@ -173,7 +180,7 @@ def hessian_density(
     and w_i the squared first entries of its eigenvectors (Ghorbani et al. 2019, algorithm 1).
 
     Args:
-        model, data, parameters, cache: as for `hessian_eigenpairs`; products are in the model's dtype.
+        model, data, parameters, bn, cache: as for `hessian_eigenpairs`; products are in the model's dtype.
         steps: of Lanczos' method, products a probe; fewer where there are fewer parameters.
         probes: random vectors of which the density is the mean.
         seed: of the probes.
@@ -190,7 +197,7 @@ def hessian_density(
     for name, value in (("steps", steps), ("probes", probes)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
-    operator = HessianOperator(model, data, parameters=parameters)
+    operator = HessianOperator(model, data, parameters=parameters, bn=bn)
     steps = min(steps, operator.size)
 
     def compute() -> xr.Dataset:

@@ -24,7 +24,13 @@ from tqdm import tqdm
 
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
-from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine.derivatives import (
+    BatchNormStatistics,
+    differentiable,
+    differentiating,
+    gradients,
+    normalise_by,
+)
 from landscape_utils.engine.folding import fold
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
@@ -33,6 +39,7 @@ from landscape_utils.kit.errors import unknown
 
 BATCH = {"cuda": 500, "mps": 200}
 CPU_BATCH = 100
+TOGETHER = 1000  # examples that share a batch's statistics
 EXAMPLE_VALUES = 3 * 32 * 32  # of larger inputs fewer come at once
 GRAPHS = 1 << 30  # bytes that the graphs of gradients may take which are kept from product to product
 SYMMETRIC = 1e-3  # relative; what u.Hv and v.Hu may differ by for rounding
@@ -66,21 +73,29 @@ class _Slope(NamedTuple):
 class HessianOperator:
     """The Hessian H of a model's mean cross entropy over data, known by its products.
 
-    The model is in evaluation mode: BatchNorm uses its running statistics, dropout is off. Second derivatives of ReLU
-    and max-pooling are zero almost everywhere and are taken as zero.
+    Dropout is off. BatchNorm keeps its running statistics, or takes the examples' own as in training: all together, or
+    a thousand at a time where there are more. Second derivatives of ReLU and max-pooling are zero almost everywhere
+    and are taken as zero.
 
     Attributes:
         names: the parameters that H is about, in the order of `model.parameters()`.
         size: how many numbers they are, P.
         origin: their values, shape (P,).
         dtype: of products.
+        bn: whose statistics BatchNorm takes.
         logits: the model's answers to a few examples, shape (n, C).
         about: what a result's attributes say of it.
     """
 
     @torch.inference_mode(False)
     def __init__(
-        self, model: nn.Module, data: Pairs, *, parameters: Parameters = None, dtype: torch.dtype | None = None
+        self,
+        model: nn.Module,
+        data: Pairs,
+        *,
+        parameters: Parameters = None,
+        dtype: torch.dtype | None = None,
+        bn: BatchNormStatistics = "keep",
     ) -> None:
         """Prepare a model, which is left as it is, and data.
 
@@ -91,9 +106,11 @@ class HessianOperator:
                 Frozen parameters (requires_grad=False) are part of it: a landscape does not ask what is trained.
                 Unused ones have zero rows.
             dtype: of weights, data and products; by default the model's own, and float32 for half networks.
+            bn: `keep` BatchNorm's running statistics, as `curve(..., bn="keep")` does, or take those of the `batch`, as
+                `curve(..., bn="update")`.
 
         Raises:
-            ValueError: an unknown name, logits that are not (N, C), wrong targets, no data, or a second derivative
+            ValueError: an unknown name or bn, logits that are not (N, C), wrong targets, no data, a second derivative
                 that is missing or wrong.
         """
         model = unwrapped(model)
@@ -115,7 +132,9 @@ class HessianOperator:
         self.inputs = self.inputs.contiguous(memory_format=layout)
         weights = pack(space.flatten(model), self._tree)
         install(self._tree, weights)
-        folds = fold(self._tree, weights, self.inputs[:2])
+        self.bn = bn
+        self._together = normalise_by(self._tree, bn)
+        folds = [] if self._together else fold(self._tree, weights, self.inputs[:2])
 
         def refresh(*_: object) -> None:
             for one in folds:
@@ -131,6 +150,7 @@ class HessianOperator:
         self.attributes = {
             "model": type(model).__name__,
             "parameters": "all" if parameters is None else ", ".join(self.names),
+            "bn": bn,
             "size": self.size,
             "examples": len(targets),
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -185,7 +205,7 @@ class HessianOperator:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         size, values = BATCH.get(self.device.type, CPU_BATCH), self.inputs[:1].numel() or 1
-        size = max(1, min(size, size * EXAMPLE_VALUES // values))
+        size = TOGETHER if self._together else max(1, min(size, size * EXAMPLE_VALUES // values))
         yield from zip(self.inputs.split(size), self.targets.split(size), strict=True)
 
     def _slopes(self) -> Iterator[tuple[_Slope, bool]]:

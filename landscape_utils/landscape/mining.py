@@ -11,27 +11,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import xarray as xr
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
-from landscape_utils.engine.derivatives import differentiable, differentiating
+from landscape_utils.engine.derivatives import BatchNormStatistics, differentiable, differentiating, normalise_by
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.shadow import fastest_layout, install, pack, probe, unpack, views
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
-from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.store import Shelf
+from landscape_utils.landscape.hessian_operator import TOGETHER
 from landscape_utils.training.state import epoch_seed
-
-BatchNormStatistics = Literal["keep", "batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +69,7 @@ def mine_peak(
 
     The first steps are a random walk along grad L(theta): where that is exactly zero, eps stays zero. What grows out of
     it is negative curvature; what stays of it tilts the curve. Too small an lr leaves eps there, too large a one ends
-    in a v-basin or in NaN: on a small MLP 0.1 is right, on a resnet8 with bn="batch" 0.6 (and 0.1 is too small, 1 too
-    large), each early in training, with 40 epochs of 8 batches.
+    in a v-basin or in NaN: `peak_schedule` chooses lr and epochs from the Hessian's ends.
 
     Args:
         model: classifier at theta; it is left as it was.
@@ -92,8 +90,6 @@ def mine_peak(
         OSError: the disk is full; the message names the path and the cache stays valid.
         ValueError: epochs or batch_size below 1, an lr that is not above 0, an unknown bn, or unusable data.
     """
-    if bn not in ("keep", "batch"):
-        raise unknown("bn", bn, ("keep", "batch"))
     settings = {"algorithm": "peak", "epochs": epochs, "lr": lr, "batch_size": batch_size, "bn": bn, "seed": seed}
     zero = torch.zeros_like(space.flatten(model))
 
@@ -212,9 +208,7 @@ class Slope:
         for p, gradient in zip(self.tree.parameters(), views(self.gradient, self.tree), strict=True):
             p.requires_grad_()
             p.grad = gradient  # where backward() adds in place
-        for module in self.tree.modules():
-            if isinstance(module, _BatchNorm):
-                module.train(bn == "batch")
+        normalise_by(self.tree, bn)
 
     def add(self, x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
         """Add scale times the gradient at `weights` over a batch, and give the batch's mean loss."""
@@ -222,6 +216,48 @@ class Slope:
             loss = F.cross_entropy(self.tree(x), y)
             (scale * loss).backward()
         return loss.detach()
+
+
+@torch.inference_mode(False)
+def loss_gradient(model: nn.Module, data: Pairs, bn: BatchNormStatistics = "keep") -> Tensor:
+    """Return the gradient of the mean loss over all examples, shape (P,).
+
+    Args:
+        model: classifier; it is left as it was.
+        data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
+        bn: `keep` BatchNorm's running statistics, or take the examples' own as in training, a thousand at a time.
+    """
+    inputs, targets = resident(model, data)
+    slope = Slope(model, inputs, bn)
+    for x, y in zip(inputs.split(TOGETHER), targets.split(TOGETHER), strict=True):
+        slope.add(x.contiguous(memory_format=slope.layout), y, len(y) / len(targets))
+    return unpack(slope.gradient, slope.tree)
+
+
+def peak_schedule(eigenvalues: ArrayLike, batches: int, *, growth: float = 8.0, most: int = 1000) -> tuple[float, int]:
+    """Choose algorithm 1's learning rate and epochs by the Hessian's ends, for the paper does not tell them.
+
+    eta = 1.8 / lambda_max: at lambda = 1 a step multiplies an eigenvector's part by 1 - eta lambda_i, which is stable
+    below 2 / lambda_max. E so that exp(eta |lambda_min| E batches / 9) = exp(growth), for lambda^2 is 1/9 on average.
+
+    >>> peak_schedule([3.0, -0.5], batches=3)
+    (0.6, 80)
+
+    Args:
+        eigenvalues: of the Hessian, those of both ends among them.
+        batches: steps an epoch.
+        growth: by how many powers of e the most negative direction grows.
+        most: epochs, at most: next to no negative curvature would ask for ever more.
+
+    Raises:
+        ValueError: no eigenvalue is above zero.
+    """
+    values = np.asarray(eigenvalues, dtype=float)
+    if not values.max(initial=0.0) > 0:
+        raise ValueError("no eigenvalue is above zero; choose lr and epochs yourself")
+    rate = 1.8 / float(values.max())
+    down = max(-float(values.min()), np.finfo(float).tiny)
+    return rate, max(1, min(most, math.ceil(9 * growth / (rate * down * batches))))
 
 
 def _peak_step(lr: float, slope: Slope, eps: Tensor, lam: float, x: Tensor, y: Tensor) -> Tensor:

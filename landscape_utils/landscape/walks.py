@@ -11,12 +11,13 @@ import xarray as xr
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.engine import evaluate
+from landscape_utils.engine.crossing import START, crossing
 from landscape_utils.engine.engine import BnHandling
 from landscape_utils.engine.grids import grid_axis
 from landscape_utils.engine.space import Normalisation
 from landscape_utils.kit import Floats
 from landscape_utils.landscape.curves import LEAST, SHARE, CurveShape, shape_of, stationary_points
-from landscape_utils.landscape.directions import Directions
+from landscape_utils.landscape.directions import HERE, Directions, Perturbed
 
 POINTS = 41
 SPAN = (-1.0, 1.0)
@@ -51,16 +52,14 @@ class Line:
     """A curve around a checkpoint.
 
     Attributes:
-        architecture: whose model is perturbed.
-        epoch: of the perturbed checkpoint.
+        place: the perturbed model.
         direction: its name.
         walk: how it was walked.
         grid: as `evaluate.curve` gives it, lambda at 0 the model.
         shape: its name and stationary points; those above log C are counted apart.
     """
 
-    architecture: str
-    epoch: int
+    place: Perturbed
     direction: str
     walk: Walk
     grid: xr.Dataset
@@ -83,8 +82,7 @@ def draw(
     images: Labelled,
     walk: Walk,
     *,
-    architecture: str = "",
-    epoch: int = 0,
+    place: Perturbed = HERE,
     progress: evaluate.Progress = False,
 ) -> Line:
     """Walk along a named direction and name the curve.
@@ -94,14 +92,48 @@ def draw(
         name: of the direction.
         images: on which the loss is taken.
         walk: how.
-        architecture, epoch: what the line is filed under.
+        place: what the line is filed under.
         progress: as in `evaluate.Options`.
     """
     low, high = (walk.scale * end for end in walk.span)
     axis = grid_axis(low, high, walk.points)
     how: evaluate.Options = {"normalisation": walk.normalisation, "bn": walk.bn, "progress": progress}
     grid = evaluate.curve(directions.model, images, directions[name], axis, **how)
-    return Line(architecture, epoch, name, walk, grid, shape_of(grid, tolerance=tolerance(grid)))
+    return Line(place, name, walk, grid, shape_of(grid, tolerance=tolerance(grid)))
+
+
+def way_back(
+    directions: Directions,
+    name: str,
+    images: Labelled,
+    *,
+    bn: BnHandling = "update",
+    within: float = 0.2,
+    on_average: bool = False,
+) -> float:
+    """Find how far to walk along a direction, to both sides, until the loss is back at L(theta).
+
+    r = the largest of both sides' distances at which the loss, having fallen, is back, as a share of |theta|: searched
+    by doubling or halving, then bisected; infinite where it does not come back up to `REACH`, and next to nothing where
+    it falls to neither side.
+
+    Args:
+        directions: around the model.
+        name: of the direction.
+        images: on which the loss is taken.
+        bn: keep BatchNorm's statistics, or update them.
+        within: r is known to this share of itself.
+        on_average: where the mean of both sides is back, in which the slope cancels: the hump is in the middle of it.
+    """
+    how: evaluate.Options = {"normalisation": "global", "bn": bn, "progress": False}
+    with evaluate.evaluating(directions.model, images, [directions[name]], 24, **how) as at:
+        here = float(at(np.zeros((1, 1)))["loss"][0])
+
+        def falls(r: float) -> bool:
+            sides = at(np.array([[-r], [r]]))["loss"]
+            return bool((sides.mean() if on_average else sides.min()) < here)
+
+        return crossing(falls, START, within)
 
 
 def tolerance(grid: xr.Dataset) -> float:
@@ -145,7 +177,7 @@ def table(lines: Iterable[Line]) -> xr.Dataset:
     def padded(values: Floats) -> Floats:
         return np.concatenate([values, np.full(size - len(values), np.nan)])
 
-    labels = [f"{x.architecture}, E={x.epoch}, {x.direction}, {x.walk}" for x in lines]
+    labels = [f"{x.place}, seed {x.place.seed}, {x.direction}, {x.walk}" for x in lines]
     return xr.Dataset(
         {
             "lam": (("line", "point"), np.stack([padded(x.grid["lam"].values) for x in lines])),

@@ -9,7 +9,8 @@ import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import space
 from landscape_utils.landscape import directions as module
-from landscape_utils.landscape.directions import Directions, is_checkpoint
+from landscape_utils.landscape.directions import Directions, Perturbed, is_checkpoint, means_by_seed
+from landscape_utils.landscape.mining import peak_schedule
 from landscape_utils.training.models import build_model
 from landscape_utils.training.runs import Run
 
@@ -26,7 +27,7 @@ def named(small: Dataset) -> Directions:
     mining = {"epochs": 2, "lr": 0.05}
     own = {"mine": torch.ones_like(to["init"])}
     how = {"k": 2, "peak": mining, "vvv": mining, "progress": False}
-    return Directions(model, small.train, checkpoints=to, fresh=space.flatten(network(3)), own=own, **how)
+    return Directions(model, small.train, checkpoints=to, starts={"fresh": space.flatten(network(3))}, own=own, **how)
 
 
 def test_the_names_are_the_papers(named: Directions) -> None:
@@ -94,7 +95,8 @@ def test_only_a_value_that_is_asked_for_is_computed_and_with_a_bar(
 
     for name in ("mine_peak", "mine_vvv"):
         monkeypatch.setattr(module, name, slow)
-    directions = Directions(named.model, named.data, fresh=named.weights, k=1)
+    how = {"starts": {"fresh": named.weights}, "k": 1, "peak": {"lr": 1.0, "epochs": 1}}
+    directions = Directions(named.model, named.data, **how)
     assert all(name in directions for name in directions)
     assert {"Mine", "vvv"} <= set(directions.keys())
     assert [directions.get(name) for name in ("mine", "N.E.2", "", 3)] == [None] * 4
@@ -138,7 +140,7 @@ def test_around_a_run_its_checkpoints_and_those_of_another_are_named(small: Data
     assert "E=3" not in Directions.around(runs[0], "final", small.train)
 
 
-def test_the_second_model_starts_from_the_fresh_weights(named: Directions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_model_starts_where_it_is_told(named: Directions, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def mine(model: nn.Module, data: object, phi: Tensor, **how: object) -> object:
@@ -146,6 +148,46 @@ def test_the_second_model_starts_from_the_fresh_weights(named: Directions, monke
         return type("Mined", (), {"direction": phi - named.weights})
 
     monkeypatch.setattr(module, "mine_vvv", mine)
-    assert torch.equal(named["vvv"] + named.weights, named._fresh)
-    named.towards(0.1, 0.5)
+    starts = {"independent": named.weights + 1, "fresh": named.weights + 2}
+    here = Directions(named.model, named.data, starts=starts, vvv={"epochs": 2, "lr": 0.05})
+    assert torch.equal(here["vvv"], starts["independent"] - named.weights)
+    assert torch.equal(here.towards(0.1, 0.5, "fresh"), starts["fresh"] - named.weights)
     assert [(h["alpha"], h["gamma"], h["epochs"]) for _, h in seen] == [(0.0, 0.1, 2), (0.1, 0.5, 2)]
+    with pytest.raises(ValueError, match=r"start 'frsh'.*fresh"):
+        here.towards(0.1, 0.5, "frsh")
+
+
+def test_around_a_run_the_second_model_starts_at_the_other_solution_or_afresh(small: Dataset) -> None:
+    specs = [lu.RunSpec(dataset="small", model="mlp", seed=s, epochs=1) for s in (0, 1)]
+    run, other = (lu.train(spec, data=small, progress=False) for spec in specs)
+    here = Directions.around(run, 1, small.train, other=other)
+    for name, epoch in (("independent", 1), ("fresh", 0)):
+        torch.testing.assert_close(here._starts[name], space.flatten(other.model(epoch)))
+
+
+def test_where_nothing_is_told_the_spectrum_sets_the_mining(named: Directions, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def mine(model: nn.Module, data: object, **how: object) -> object:
+        seen.append(how)
+        return type("Mined", (), {"direction": named.weights})
+
+    monkeypatch.setattr(module, "mine_peak", mine)
+    here = Directions(named.model, named.data, k=2, peak={"batch_size": 20, "growth": 2.0}, bn="batch", progress=False)
+    here.mined_peak()
+    batches = -(-named.data.size // 20)
+    rate, epochs = peak_schedule(here.spectrum.eigenvalue, batches, growth=2.0)
+    assert [(h["lr"], h["epochs"], h["batch_size"], h["bn"]) for h in seen] == [(rate, epochs, 20, "batch")]
+    given = Directions(named.model, named.data, peak={"lr": 0.3, "epochs": 7})
+    given.mined_peak()
+    assert (seen[-1]["lr"], seen[-1]["epochs"]) == (0.3, 7)
+    assert "spectrum" not in vars(given)  # nothing was computed for it
+
+
+def test_means_are_over_a_networks_own_numbers_first() -> None:
+    numbers = {
+        Perturbed("mlp", 1, 5, "early"): [1.0, 3.0],
+        Perturbed("resnet8", 1, 5, "early"): 6.0,
+        Perturbed("mlp", 0, 5, "early"): 7.0,
+    }
+    assert means_by_seed(numbers) == [7.0, 4.0]

@@ -3,10 +3,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import xarray as xr
 from scipy.stats import wasserstein_distance
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
+from landscape_utils.engine import space
 from landscape_utils.kit import store
 from landscape_utils.landscape import hessian, traces
 from landscape_utils.landscape.hessian_operator import HessianOperator
@@ -42,6 +45,30 @@ def test_the_callers_model_is_as_before(name: str, fail: bool, monkeypatch: pyte
         assert p.grad is (grad and grad[0])
         assert grad is None or torch.equal(grad[0], grad[1])
     assert store.shelves("spectra") == [] if fail else len(store.shelves("spectra")) == 1
+
+
+def test_with_the_batchs_statistics_the_eigenpairs_are_those_of_training_mode() -> None:
+    model, data = network("conv"), images()
+    before = copy.deepcopy(model.state_dict())
+    own = copy.deepcopy(model).eval()
+    for module in own.modules():
+        module.train(isinstance(module, nn.BatchNorm2d))
+    names = [name for name, _ in own.named_parameters()]
+
+    def loss(weights: Tensor) -> Tensor:
+        named = dict(zip(names, space.split(weights, own), strict=True))
+        return F.cross_entropy(functional_call(own, named, (data[0],)), data[1])
+
+    exact = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, space.flatten(own))).numpy()
+    got = quiet(model, data, 3, bn="batch")
+    np.testing.assert_allclose(got.eigenvalue, [*exact[::-1][:3], *exact[:3]], rtol=1e-5, atol=1e-7 * exact[-1])
+    assert got.attrs["bn"] == "batch"
+    assert abs(got.eigenvalue - quiet(model, data, 3).eigenvalue).max() > 0.01 * exact[-1]  # kept apart on disk, too
+    density = hessian.hessian_density(model, data, bn="batch", steps=40, probes=1, progress=False)
+    assert float(density.eigenvalue.max()) == pytest.approx(exact[-1])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match="unknown bn 'batches'"):
+        quiet(model, data, bn="batches")
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "tied"])

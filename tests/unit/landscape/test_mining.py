@@ -13,14 +13,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from landscape_utils.engine import space
+from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit import store
 from landscape_utils.kit.store import DamagedFileWarning
 from landscape_utils.landscape import mining
-from landscape_utils.landscape.mining import Mined, cosines, mine_peak, mine_vvv
+from landscape_utils.landscape.mining import Mined, cosines, loss_gradient, mine_peak, mine_vvv, peak_schedule
 from landscape_utils.training.state import epoch_seed
 from tests import ROOT
 
@@ -368,6 +371,45 @@ def test_wrong_weights_statistics_and_data_are_refused(model: nn.Module, data: D
 
 
 # --- cosines ---
+
+
+@pytest.mark.parametrize("bn", ["keep", "batch"])
+def test_the_loss_gradient_is_that_of_all_examples_together(
+    model: nn.Module, data: Data, bn: BatchNormStatistics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = copy.deepcopy(model.state_dict())
+    expected, _ = gradient(model, space.flatten(model), *data, bn)
+    torch.testing.assert_close(loss_gradient(model, data, bn), expected)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    if bn == "keep":
+        monkeypatch.setattr(mining, "TOGETHER", 7)
+        torch.testing.assert_close(loss_gradient(model, data, bn), expected)
+
+
+@given(largest=st.floats(0.1, 100), smallest=st.floats(0.01, 10), batches=st.integers(1, 50))
+def test_the_schedule_is_stable_and_grows_as_it_says(largest: float, smallest: float, batches: int) -> None:
+    rate, epochs = peak_schedule([largest, 0.0, -smallest], batches, growth=8.0, most=10**9)
+    assert rate * largest < 2
+    grown = rate * smallest * epochs * batches / 9
+    assert 8 <= grown <= 8 + rate * smallest * batches / 9 + 1e-9  # whole epochs
+    assert peak_schedule([largest, -smallest], batches, most=3)[1] <= 3
+
+
+def test_on_a_quadratic_loss_the_negative_direction_grows_by_the_power_that_was_asked_for() -> None:
+    """eps <- eps - eta lam (g + lam h eps), as algorithm 1 does."""
+    generator = np.random.default_rng(0)
+    rate, epochs = peak_schedule([2.0, -0.1], 20, growth=6.0)
+    up, down = 1.0, 1.0
+    for epoch in range(1, epochs + 1):
+        for lam in generator.uniform(-epoch / epochs, epoch / epochs, 20):
+            up, down = up - rate * lam * (lam * 2.0 * up), down - rate * lam * (lam * -0.1 * down)
+    assert abs(np.log(down) - 6) < 0.6
+    assert abs(up) < 1
+
+
+def test_without_a_curvature_upwards_there_is_no_schedule() -> None:
+    with pytest.raises(ValueError, match="no eigenvalue is above zero"):
+        peak_schedule([-1.0], 3)
 
 
 def test_cosines_are_absolute_and_scale_free() -> None:

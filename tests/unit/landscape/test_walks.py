@@ -8,9 +8,11 @@ from torch import nn
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.landscape import walks
 from landscape_utils.landscape.curves import name_curve
-from landscape_utils.landscape.directions import Directions
+from landscape_utils.landscape.directions import Directions, Perturbed
 from landscape_utils.landscape.walks import Line, Walk
 from landscape_utils.training.models import build_model
+
+PLACE = Perturbed("mlp", 0, 1, "late")
 
 
 def line_of(lam: list[float], loss: list[float]) -> Line:
@@ -18,13 +20,13 @@ def line_of(lam: list[float], loss: list[float]) -> Line:
     grid = xr.Dataset(
         {"loss": ("lam", loss), "recall": (("lam", "class"), np.zeros((len(loss), 3)))}, coords={"lam": lam}
     )
-    return Line("mlp", 1, "Gau.1", Walk(), grid, name_curve(lam, loss))
+    return Line(PLACE, "Gau.1", Walk(), grid, name_curve(lam, loss))
 
 
 def test_a_line_is_the_loss_along_its_direction(small: Dataset) -> None:
     torch.manual_seed(0)
     here = Directions(build_model("mlp", input_shape=(3, 8, 8), classes=3, width=4), small.train)
-    line = walks.draw(here, "Gau.2", small.train, Walk("global", "keep", 0.5, points=5), architecture="mlp", epoch=1)
+    line = walks.draw(here, "Gau.2", small.train, Walk("global", "keep", 0.5, points=5), place=PLACE)
     direction = here["Gau.2"] * (here.weights.norm() / here["Gau.2"].norm())
     x, y = small.train
     for lam, loss in zip([-0.5, -0.25, 0, 0.25, 0.5], line.loss.values, strict=True):
@@ -32,7 +34,7 @@ def test_a_line_is_the_loss_along_its_direction(small: Dataset) -> None:
         nn.utils.vector_to_parameters(here.weights + lam * direction, moved.parameters())
         assert loss == pytest.approx(F.cross_entropy(moved.eval()(x), y).item(), rel=1e-4)
     assert line.chance == pytest.approx(np.log(3))
-    assert (line.architecture, line.epoch, line.direction) == ("mlp", 1, "Gau.2")
+    assert (line.place, line.direction) == (PLACE, "Gau.2")
     assert str(line.walk) == "Norm, No UpBN, s=0.5"
 
 
@@ -61,3 +63,24 @@ def test_lines_of_different_length_are_padded_for_saving() -> None:
     saved = walks.table(lines)
     assert saved["loss"].isnull().sum() == 2
     assert saved["stationary"].values.tolist() == [1, 3]
+
+
+def test_the_way_back_is_where_neither_side_is_below_the_model(small: Dataset) -> None:
+    torch.manual_seed(0)
+    model = build_model("mlp", input_shape=(3, 8, 8), classes=3, width=8)
+    here = Directions(model, small.train, k=2, progress=False)
+    back = walks.way_back(here, "Neg. Grad.", small.train, within=0.05)
+    step = here["Neg. Grad."] * (here.weights.norm() / here["Neg. Grad."].norm())
+    x, y = small.train
+
+    def loss(share: float) -> float:
+        moved = build_model("mlp", input_shape=(3, 8, 8), classes=3, width=8)
+        nn.utils.vector_to_parameters(here.weights + share * step, moved.parameters())
+        return F.cross_entropy(moved.eval()(x), y).item()
+
+    assert min(loss(back / 1.06), loss(-back / 1.06)) < loss(0)
+    assert min(loss(back * 1.06), loss(-back * 1.06)) >= loss(0)
+    mean = walks.way_back(here, "Neg. Grad.", small.train, within=0.05, on_average=True)
+    assert loss(mean / 1.06) + loss(-mean / 1.06) < 2 * loss(0)
+    assert loss(mean * 1.06) + loss(-mean * 1.06) >= 2 * loss(0)
+    assert mean < back
