@@ -16,7 +16,7 @@ from tests.browser.conftest import Lab, needs_chromium
 
 FAST = {"architectures": '["mlp"]', "epochs": "1", "train_size": "500", "test_size": "200"}
 COARSE = {"seeds": "[0]", "images": "100", "angles": "4", "points": "5", "class_points": "3"}
-EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50"}
+EARLY = {"epochs": "2", "checkpoints": "[1]", "images": "50", "seeds": "[0, 1]", "eigenvectors": "2"}
 BRIEF = {"epochs": "2", "seeds": "[0]", "simple_seeds": "1", "images": "30", "depths": "[2, 4]", "test_size": "200"}
 MEMORY = {**FAST, "architectures": '["fcn"]', "epochs": "3", "seeds": "[0]", "shares": "[0.5]", "n_t": "10"}
 BY_WIDTH = {"widths": "[2, 4, 8, 16]", "epochs": "60", "seeds": "[0, 1]", "n_t": "10"}

@@ -25,6 +25,12 @@ def verdicts(out: Path, notebook: str = "01_cctm") -> dict[str, str]:
     return {claim["id"]: claim["verdict"] for claim in content["claims"]}
 
 
+def seen_parts(out: Path, notebook: str) -> set[str]:
+    content = json.loads((out / f"{notebook}.claims.json").read_text())
+    every = [(claim["id"], part) for claim in content["claims"] for part in claim["parts"]]
+    return {f"{claim} {part['name']}".strip() for claim, part in every if part["verdict"] in ("seen", "exact")}
+
+
 def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebook_environment: dict[str, str]) -> None:
     out, figures = tmp_path / "out", tmp_path / "pictures"
     words = ("run", "01_cctm", *FAST, "-p", "formats=png,svg", "--out", out, "--figures", figures)
@@ -46,13 +52,17 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
 SMALLEST = tuple(
     word for value in ("seeds=0", "images=100", "angles=4", "points=5", "class_points=3") for word in ("-p", value)
 )
-LEAST = tuple(word for value in ("checkpoints=1", "images=50", "draws=1") for word in ("-p", value))
+LEAST = tuple(
+    word
+    for value in ("checkpoints=1", "images=50", "draws=1", "scales=0.5,1", "eigenvectors=2")
+    for word in ("-p", value)
+)
 FLAT = tuple(
     word
     for value in ("seeds=0", "simple_seeds=1", "simple_size=300", "images=30", "depths=2,3")
     for word in ("-p", value)
 )
-SPECTRAL = ("-p", "checkpoints=1", "-p", "images=50", "-p", "points=7", "-p", "fine_points=5")
+SPECTRAL = (*LEAST[:4], "-p", "eigenvectors=2", "-p", "points=7", "-p", "fine_points=5")
 PARTS = {
     "02_ego_flatness": (
         ("-p", "architectures=mlp", "-p", "epochs=2", "-p", "train_size=300", "-p", "test_size=200", *SMALLEST),
@@ -68,6 +78,7 @@ PARTS = {
         ("-p", "architectures=mlp", *FAST[2:], *LEAST),
         {
             "gaussian",
+            "scales",
             "angles",
             "best-gaussian",
             "v-sides",
@@ -96,7 +107,7 @@ PARTS = {
     ),
     "09_hessian_surfaces": (
         ("-p", "architectures=mlp", *FAST[2:], *SPECTRAL),
-        {"spectra", "noise", "pieces", "eigenvectors", "closer", "mixed"},
+        {"spectra", "noise", "pieces", "eigenvectors", "mixed"},
         {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
     "10_gradient_split": (
@@ -107,12 +118,12 @@ PARTS = {
 }
 
 
-# Where real images are, these notebooks run on them; and a claim that holds however little is trained.
+# Where real images are, these notebooks run on them; and a part that holds however little is trained.
 ON_REAL = {
-    "02_ego_flatness": (("-p", "dataset=cifar10", "-p", "pairs=cat-dog"), "CI-13"),
-    "04_gmi_mli_wpeak": (("-p", "dataset=cifar10"), "ML-4"),
+    "02_ego_flatness": (("-p", "dataset=cifar10", "-p", "pairs=cat-dog"), "CI-13 error"),
+    "04_gmi_mli_wpeak": (("-p", "dataset=cifar10"), "ML-4 mean"),
     "05_bias_plateau": (("-p", "dataset=cifar10", "-p", "simple=mnist"), "BP-8"),
-    "09_hessian_surfaces": (("-p", "dataset=cifar10"), "ML-14"),
+    "09_hessian_surfaces": (("-p", "dataset=cifar10"), "ML-14 mli"),
 }
 
 
@@ -127,7 +138,7 @@ def test_the_other_notebooks_run_with_fast_parameters(
         words, environment = (*words, *given), {**notebook_environment, "LANDSCAPE_DATA": str(REAL)}
     result = landscape("run", name, *words, "--out", tmp_path, "--figures", figures, environment=environment)
     assert result.returncode == 0, result.stderr
-    assert certain is None or verdicts(tmp_path, name)[certain] == "reproduced"
+    assert certain is None or certain in seen_parts(tmp_path, name)
     assert {p.name for p in figures.iterdir()} == {f"{name}-{picture}.png" for picture in pictures}
     assert set(verdicts(tmp_path, name)) == claims
     assert {p.name for p in tmp_path.glob("*.nc")} == {f"{name}-{picture}.nc" for picture in pictures}

@@ -29,7 +29,7 @@ PROFILES: dict[str, dict[str, Any]] = {
                 "model_options": {"width": 0.5},
                 "batch_size": 32,
                 "small-lr": {"lr": 0.01, "epochs": 14},
-                "big-lr": {"lr": 0.05},
+                "big-lr": {"lr": 0.03},  # at 0.05 one of three seeds ends below 90 % in two threads
             },
         },
         "recipes": ["small-lr", "big-lr", "anneal-lr"],

@@ -13,9 +13,10 @@ from landscape_utils.landscape.directions import Directions, is_checkpoint
 from landscape_utils.landscape.walks import SPAN, TOWARDS, Walk, draw
 from landscape_utils.sections.gmi_mli_wpeak.plots import curve_panel_axes
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel, walk_controls
+from landscape_utils.suite.widgets import Panel, Shown, walk_controls
 
 COARSE = 11  # points of the first curve that is shown
+GIVEN = "# model and images are those the panel was given; around = lu.Directions(model, images)"
 
 
 def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: int = 41) -> Panel:
@@ -37,7 +38,7 @@ def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: i
     """
     controls = walk_controls(around, ("direction",))
 
-    def show(tick: Tick, model: str, direction: str, normalisation: Any, bn: Any, scale: float) -> Iterator[bytes]:
+    def show(tick: Tick, model: str, direction: str, normalisation: Any, bn: Any, scale: float) -> Iterator[Shown]:
         tick(0, points)
         span = TOWARDS if is_checkpoint(direction) else SPAN
         for size in sorted({min(COARSE, points), points}):
@@ -50,6 +51,9 @@ def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: i
             title = f"{model}, {direction} ({walk}): {shape.name or 'no name'}, {shape.count} stationary points"
             ax.set_title(title + (f"\n{shape.reason}" if shape.reason else ""), fontsize=10)
             ax.set(xlabel="lambda", ylabel="mean loss (nats)")
-            yield to_png(figure)
+            low, high = (scale * end for end in span)
+            code = f"{GIVEN}\ndirection = around[{direction!r}]\nlambdas = np.linspace({low!r}, {high!r}, {size})"
+            code += f"\nlu.curve(model, images, direction, lambdas, normalisation={normalisation!r}, bn={bn!r})"
+            yield Shown(to_png(figure), line.grid, code)
 
-    return Panel(show, controls, width=640)
+    return Panel(show, controls, width=640, name="04_gmi_mli_wpeak-panel")

@@ -1,56 +1,95 @@
-"""What 04_gmi_mli_wpeak computes at each profile; `paper-finetuned` starts from ImageNet's weights, on other data."""
+"""What 04_gmi_mli_wpeak computes at each profile; `paper-finetuned` starts from ImageNet's weights, on other data.
+
+The paper tells: rate 0.1 (finetuning: 0.01), batches of 128, weight decay 5e-4, 200 epochs and checkpoints, 41 points,
+5 curves a panel, 100 Gaussian draws, 10 + 10 eigenpairs, scales 0.1 to 10, alpha and gamma of algorithm 2. The rest is
+this project's choice: no momentum for the MLP, for none is named and with 0.9 its loss climbs above a guess; cosine
+annealing; how many images the loss is taken on; how mining is set (`mining.peak_schedule`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from landscape_utils.suite.profiles import POSITIVE, Rule, at_least
+from landscape_utils.suite.profiles import POSITIVE, Rule, at_least, increasing
 
-# The paper's numbers, at every profile but quick.
+PLAIN = {"momentum": 0.0}  # as the paper's text has it
+SCALES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
 _LINES: dict[str, Any] = {
     "draws": 5,
+    "scales": SCALES,
     "reach": 0.1,
-    "peak": {"epochs": 60, "lr": 0.005, "batch_size": 128},
-    "vvv": {"epochs": 60, "lr": 0.1, "batch_size": 128},
+    "eigenvectors": 10,
+    "peak": {"batch_size": 128},
+    "vvv": {"epochs": 120, "lr": 0.2, "batch_size": 128},
+}
+
+_SMALL: dict[str, Any] = {
+    "images": 300,
+    "draws": 1,
+    "scales": [0.1, 1.0, 10.0],
+    "reach": 0.1,
+    "eigenvectors": 10,
+    "peak": {"batch_size": 100},
+    "vvv": {"epochs": 40, "lr": 0.4, "batch_size": 100},
 }
 
 PROFILES: dict[str, dict[str, Any]] = {
+    # On trial seeds 100 to 102 the early training loss is 0.5 to 0.7 log C (the rule: 0.3 to 0.8), the late MLP
+    # recognises 94 % of its 1,000 images, which it could separate if there were 300, and the late ResNet all.
     "quick": {
-        "dataset": "glyphs10",
-        "difficulty": 0.6,
+        "dataset": "digits",
         "architectures": ["mlp", "resnet8"],
-        "overrides": {"resnet8": {"model_options": {"width": 0.5}}},
+        "overrides": {"mlp": PLAIN, "resnet8": {"model_options": {"width": 0.25}}},
         "recipes": ["anneal-lr"],
+        "augment": False,
         "epochs": 20,
-        "checkpoints": [5],
-        "seeds": [0, 1],
-        "train_size": 2000,
-        "test_size": 1000,
-        "own": {
-            "images": 100,
-            "draws": 5,
-            "reach": 0.1,
-            "peak": {"epochs": 160, "lr": 0.005, "batch_size": 10},
-            "vvv": {"epochs": 40, "lr": 0.1, "batch_size": 20},
-        },
+        "checkpoints": [2],
+        "seeds": [0, 1, 2],
+        "train_size": 1000,
+        "test_size": 500,
+        "own": _SMALL,
+    },
+    # The paper's own MLP. On trial seeds its loss is 0.7 log C at E = 10.
+    "laptop": {
+        "dataset": "cifar10",
+        "architectures": ["mlp"],
+        "overrides": {"mlp": PLAIN},
+        "recipes": ["anneal-lr"],
+        "augment": False,
+        "epochs": 200,
+        "checkpoints": [10, 50, 100],
+        "seeds": [0, 1, 2],
+        "own": {**_LINES, "images": 1000, "draws": 2, "vvv": {"epochs": 40, "lr": 0.05, "batch_size": 100}},
     },
     "standard": {
         "dataset": "cifar10",
         "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110-ns"],
+        "overrides": {"mlp": PLAIN},
         "recipes": ["anneal-lr"],
         "epochs": 60,
         "checkpoints": [5, 20],
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
         "precision": "bf16",
         "own": {"images": 2000, **_LINES},
     },
     "paper": {
         "dataset": "cifar100",
         "architectures": ["mlp", "resnet32", "resnet56-ns", "resnet110", "resnet110-ns"],
+        "overrides": {"mlp": PLAIN},
         "recipes": ["anneal-lr"],
         "epochs": 200,
         "checkpoints": [10, 50, 100],
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
+        "own": {"images": 50_000, **_LINES},
+    },
+    "paper-c10": {
+        "dataset": "cifar10",
+        "architectures": ["mlp", "resnet56-ns", "resnet110-ns"],
+        "overrides": {"mlp": PLAIN},
+        "recipes": ["anneal-lr"],
+        "epochs": 200,
+        "checkpoints": [10, 50, 100],
+        "seeds": [0, 1, 2],
         "own": {"images": 50_000, **_LINES},
     },
     "paper-finetuned": {
@@ -59,7 +98,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "recipes": ["finetune"],
         "epochs": 200,
         "checkpoints": [10, 50, 100],
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
         "own": {"images": 500, **_LINES},
     },
 }
@@ -67,5 +106,9 @@ PROFILES: dict[str, dict[str, Any]] = {
 RULES: dict[str, Rule] = {
     "images": at_least(1),
     "draws": at_least(1),
+    "scales": increasing(0, "give two scales or more above 0, the smallest first"),
     "reach": POSITIVE,
+    "eigenvectors": at_least(1),
 }
+
+FINDINGS = ("eigenvectors", "w-peaks", "vvv-basins")  # pictures of the laptop profile that are kept

@@ -3,68 +3,94 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
 
+from landscape_utils.landscape.directions import Perturbed
 from landscape_utils.landscape.hessian import smoothed_density
 from landscape_utils.sections.hessian_surfaces.study import (
     REACH,
+    Departure,
     Noise,
     Pieces,
     Spectrum,
     axis_names,
     piece,
+    piece_errors,
     surface_shape,
 )
-from landscape_utils.suite.plots import COLOURS
+from landscape_utils.suite.plots import COLOURS, percent
 from landscape_utils.suite.surfaces import LABELS, SURFACE, named, surface_map
 
-FLOOR = 1e-7  # of the density's peak: what is drawn of a logarithmic axis
-WIDEST = 4  # curves in a row
-COLUMNS = 3  # surfaces in a row
-HIGHEST = 100.0  # times log C; where losses are larger, the colour is the highest one
 LOWEST = 0.01  # nats; where losses are smaller, the colour is the lowest one
+HIGHEST = 100.0  # times log C; where losses are larger, the colour is the highest one
+STEMS = {"initial": COLOURS[4], "early": COLOURS[0], "middle": COLOURS[2], "late": COLOURS[1]}
 
 
-def density_panels(spectra: Mapping[str, Spectrum]) -> Figure:
-    """Draw densities on a logarithmic axis, with both ends' eigenvalues as ticks, and the smallest in brackets."""
-    figure, axes = _panels(len(spectra), 3, (3.3, 2.4))
-    for ax, (name, spectrum) in zip(axes, spectra.items(), strict=False):
-        density = smoothed_density(spectrum.density)
-        top = float(density.max())
-        ax.semilogy(density["eigenvalue"], density.where(density > FLOOR * top), color="0.35", lw=1.3)
-        for end, label, colour in (("P", "5 largest", COLOURS[0]), ("N", "5 smallest", COLOURS[1])):
-            ticks = [float(v) for v in spectrum.ends["eigenvalue"] if str(v["rank"].values).startswith(end)]
-            low = np.full(len(ticks), 4 * FLOOR * top)
-            ax.plot(ticks, low, ls="none", marker="|", ms=12, mew=1.6, color=colour, label=label)
-        ax.axvline(0, color="black", ls=":", lw=1)
-        ax.set_ylim(FLOOR * top, 5 * top)
-        ax.set_title(f"{name} [{spectrum.smallest:.2g}]", fontsize=9)
-    axes[0].legend(fontsize=8, frameon=False)
-    _label(figure, axes, 3, "eigenvalue (nats per unit squared)", "density (share per unit)")
+def density_panels(spectra: Mapping[Perturbed, Spectrum], classes: int) -> Figure:
+    """Draw each network's bulk, and beside it how many eigenvalues lie above what; the smallest is in the legend.
+
+    Args:
+        spectra: of one seed's models.
+        classes: C, dotted.
+    """
+    networks = list(dict.fromkeys(place.architecture for place in spectra))
+    size = (9.2, 2.7 * len(networks) + 0.6)
+    figure, axes = plt.subplots(len(networks), 2, figsize=size, layout="constrained", squeeze=False)
+    for (bulk, outliers), network in zip(axes, networks, strict=True):
+        of = {place: s for place, s in spectra.items() if place.architecture == network}
+        reach = 2 * max(abs(s.smallest) for s in of.values())
+        for place, spectrum in of.items():
+            t, w = (spectrum.density[name].values for name in ("eigenvalue", "weight"))
+            width = abs(spectrum.smallest) / 8 / max(float(np.ptp(t)), 1e-12)
+            density = smoothed_density(spectrum.density, width=max(width, 1e-4), points=4000)
+            inside = density.sel(eigenvalue=slice(-reach, reach))
+            label = f"{place.stage}, E={place.epoch} [{spectrum.smallest:.2g}]"
+            bulk.semilogy(inside["eigenvalue"], inside.clip(min=1e-12), color=STEMS[place.stage], lw=1.5, label=label)
+            order = np.argsort(t.ravel())[::-1]
+            above = np.cumsum(w.ravel()[order]) / len(t) * float(spectrum.density.attrs["size"])
+            x = t.ravel()[order]
+            outliers.plot(x[x > 0], above[x > 0], color=STEMS[place.stage], lw=1.5, drawstyle="steps-post")
+        top = max(line.get_ydata().max() for line in bulk.lines)
+        bulk.set_ylim(1e-4 * top, 3 * top)
+        bulk.axvline(0, color="black", ls=":", lw=1)
+        outliers.set(xscale="log", yscale="log", ylim=(0.5, None))
+        outliers.set_xlim(left=1e-3 * outliers.get_xlim()[1])
+        outliers.axhline(classes, color="black", ls=":", lw=1)
+        bulk.set_ylabel(f"{network}\ndensity", fontsize=10)
+        outliers.set_ylabel("eigenvalues above it", fontsize=10)
+        bulk.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(of))
+    for ax in axes[-1]:
+        ax.set_xlabel("eigenvalue (nats per unit of weight, squared)", fontsize=10)
     return figure
 
 
-def noise_histograms(noise: Mapping[str, Noise]) -> Figure:
-    """Draw measured loss changes beside the normal curve with the foretold mean and variance; a row a model."""
+def noise_histograms(noise: Mapping[Perturbed, Noise]) -> Figure:
+    """Draw measured loss changes beside the normal curve with the foretold mean and variance; a row a model.
+
+    Above each panel: mean and standard deviation, measured and foretold.
+    """
     lambdas = next(iter(noise.values())).measured["lam"].values
-    figure, axes = _panels(len(noise) * len(lambdas), len(lambdas), (3.1, 2.2))
-    for row, (name, one) in zip(axes.reshape(-1, len(lambdas)), noise.items(), strict=True):
+    size = (3.3 * len(lambdas) + 0.6, 2.2 * len(noise) + 0.7)
+    figure, axes = plt.subplots(len(noise), len(lambdas), figsize=size, layout="constrained", squeeze=False)
+    for row, (place, one) in zip(axes, noise.items(), strict=True):
         for ax, lam in zip(row, lambdas, strict=True):
-            _histogram(one.measured.sel(lam=lam), one.predicted.sel(lam=lam), ax)
-            ax.set_title(f"{name}, lambda = {lam:g}", fontsize=9)
-    axes[0].legend(fontsize=7, frameon=False)
-    _label(figure, axes, len(lambdas), "loss change (nats)", "density")
+            seen, predicted = one.measured.sel(lam=lam), one.predicted.sel(lam=lam)
+            _histogram(seen, predicted, ax)
+            measured = f"{float(seen.mean()):.2g} +- {float(seen.std(ddof=1)):.2g}"
+            foretold = f"{float(predicted['mean']):.2g} +- {math.sqrt(float(predicted['variance'])):.2g}"
+            ax.set_title(f"lambda = {lam:g}: {measured}\nforetold {foretold}", fontsize=9)
+        row[0].set_ylabel(f"{place}\ndensity", fontsize=10)
+    _legend_above(figure, axes[0, 0])
+    figure.supxlabel("loss change (nats)", fontsize=10)
     return figure
 
 
@@ -76,90 +102,89 @@ def _histogram(seen: xr.DataArray, predicted: xr.Dataset, ax: Axes) -> None:
     ax.lines[-1].set_label("second order")
     ax.axvline(0, color="black", ls=":", lw=1)
     ax.set_yticks([])
+    ax.tick_params(labelsize=9)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.ticklabel_format(axis="x", scilimits=(-2, 3))
 
 
-def piece_curves(drawn: Mapping[str, Pieces]) -> Figure:
-    """Draw curves with their second-order pieces on them; dots are where they were taken."""
-    columns = min(len(drawn), WIDEST)
-    figure, axes = _panels(len(drawn), columns, (3.1, 2.6))
+def piece_curves(drawn: Mapping[Departure, Pieces]) -> Figure:
+    """Draw curves with their second-order pieces on them, and below how far the pieces' ends are off."""
+    size = (3.1 * len(drawn) + 0.6, 4.2)
+    shape = {"height_ratios": [2, 1]}
+    figure, axes = plt.subplots(
+        2, len(drawn), figsize=size, layout="constrained", squeeze=False, sharex=True, gridspec_kw=shape
+    )
     steps = np.linspace(-REACH, REACH, 21)
-    for ax, (name, one) in zip(axes, drawn.items(), strict=False):
+    for (ax, below), (way, one) in zip(axes.T, drawn.items(), strict=True):
         ax.plot(one.curve["lam"], one.curve["loss"], color="0.6", lw=2.5, label="measured")
         for i, lam in enumerate(one.centres["lam"].values):
             centre = one.centres.isel(lam=i)
             ax.plot(lam + steps, piece(centre, steps), color=COLOURS[1], lw=1.5, label=None if i else "second order")
         ax.plot(one.centres["lam"], one.centres["loss"], ls="none", marker="o", ms=3, color="black")
-        ax.set_title(name, fontsize=9)
-    axes[0].legend(fontsize=7, frameon=False)
-    _label(figure, axes, columns, "lambda (0: the solution)", LABELS["loss"])
+        ax.set_title(str(way), fontsize=10)
+        below.bar(one.centres["lam"], piece_errors(one), width=0.05, color=COLOURS[1])
+        percent(below.yaxis)
+        for each in (ax, below):
+            each.tick_params(labelsize=9)
+    axes[0, 0].set_ylabel(LABELS["loss"], fontsize=10)
+    axes[1, 0].set_ylabel("off, of the range", fontsize=10)
+    _legend_above(figure, axes[0, 0])
+    figure.supxlabel("lambda (0: the solution)", fontsize=10)
     return figure
 
 
-def shape_panels(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
-    """Draw surfaces, by architecture and combination, titled with their shapes by rule; each has its own colours."""
-    every = [(architecture, grid) for architecture, grids in surfaces.items() for grid in grids.values()]
-    figure, axes = _panels(len(every), COLUMNS, (3.7, 2.8))
-    for ax, (architecture, grid) in zip(axes, every, strict=False):
-        norm = _range([grid])
-        _draw(ax, grid, f"{architecture}: {surface_shape(grid)}", norm)
-        _scale(figure, [ax], norm)
-    return figure
+def shape_panels(surfaces: Mapping[Perturbed, Mapping[str, xr.Dataset]]) -> Figure:
+    """Draw surfaces titled with their shapes by rule, a row a model; each has its own window and colours."""
+    return _surfaces(surfaces, surface_shape, max(map(len, surfaces.values())))
 
 
-def mixed_panels(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
-    """Draw surfaces, by architecture and combination, titled with the names of the curves along both axes.
+def mixed_panels(surfaces: Mapping[Perturbed, Mapping[str, xr.Dataset]], columns: int = 4) -> Figure:
+    """Draw surfaces titled with the names of the curves along both axes; each has its own window and colours."""
+    return _surfaces(surfaces, lambda grid: " x ".join(axis_names(grid)), columns)
 
-    Each architecture begins a row, and has one range of colours.
-    """
-    rows = {architecture: math.ceil(len(grids) / COLUMNS) for architecture, grids in surfaces.items()}
-    figure, axes = _panels(COLUMNS * sum(rows.values()), COLUMNS, (3.2, 2.8))
+
+def _surfaces(
+    surfaces: Mapping[Perturbed, Mapping[str, xr.Dataset]], name: Callable[[xr.Dataset], str], columns: int
+) -> Figure:
+    rows = {place: math.ceil(len(grids) / columns) for place, grids in surfaces.items()}
+    size = (3.5 * columns, 2.9 * sum(rows.values()))
+    figure, axes = plt.subplots(sum(rows.values()), columns, figsize=size, layout="constrained", squeeze=False)
     start = 0
-    for architecture, grids in surfaces.items():
-        block = axes[start : start + COLUMNS * rows[architecture]]
-        norm = _range(list(grids.values()))
+    for place, grids in surfaces.items():
+        block = axes[start : start + rows[place]].ravel()
         for ax, grid in zip(block, grids.values(), strict=False):
-            _draw(ax, grid, f"{architecture}: {' x '.join(axis_names(grid))}", norm)
+            _draw(figure, ax, grid, f"{place}: {name(grid)}")
         for ax in block[len(grids) :]:
             ax.axis("off")
-        _scale(figure, list(block), norm)
-        start += len(block)
+        start += rows[place]
     return figure
 
 
-def _draw(ax: Axes, grid: xr.Dataset, title: str, norm: LogNorm) -> None:
+def _draw(figure: Figure, ax: Axes, grid: xr.Dataset, title: str) -> None:
+    """Draw a surface with lines at the model's loss (white, dashed) and at log C (black, dotted)."""
+    norm = _range(grid)
     surface_map(named(grid["loss"], grid), ax=ax, norm=norm, bar=False)
-    ax.set_title("\n".join(filter(None, (title, ax.get_title()))), fontsize=10)
+    z = np.ma.masked_invalid(grid["loss"].values.T)
+    here = float(grid["loss"].sel(lam1=0, lam2=0, method="nearest"))
+    for level, colour, style in ((here, "white", "--"), (math.log(grid.sizes["class"]), "black", ":")):
+        if z.min() < level < z.max():
+            ax.contour(grid["lam1"], grid["lam2"], z, levels=[level], colors=colour, linestyles=style, linewidths=1.3)
+    ax.set_title("\n".join(filter(None, (title, ax.get_title()))), fontsize=9)
+    bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=ax, shrink=0.85)
+    bar.set_label(LABELS["loss"], fontsize=9)
 
 
-def _scale(figure: Figure, axes: Sequence[Axes], norm: LogNorm) -> None:
-    bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=axes, extend="both", shrink=0.8, format="%g")
-    bar.set_ticks(LogLocator(subs=(1, 3)))
-    bar.minorticks_off()
-    bar.set_label(LABELS["loss"])
+def _range(grid: xr.Dataset) -> Normalize:
+    """Span a surface's finite losses: by decades where there are some, up to where a loss is tall."""
+    finite = grid["loss"].values[np.isfinite(grid["loss"].values)]
+    if not len(finite):
+        return Normalize(0, 1)
+    low, high = float(finite.min()), min(float(finite.max()), HIGHEST * math.log(grid.sizes["class"]))
+    if high > 10 * max(low, LOWEST):
+        return LogNorm(max(low, LOWEST), high)
+    return Normalize(low, max(high, low + 1e-9))
 
 
-def _range(grids: Sequence[xr.Dataset]) -> LogNorm:
-    """Span the finite losses, 0.01 nats at least, up to where a loss is tall; beyond are the ends' colours."""
-    finite = np.concatenate([grid["loss"].values[np.isfinite(grid["loss"].values)] for grid in grids])
-    low, high = max(float(finite.min()), LOWEST), min(float(finite.max()), HIGHEST * math.log(grids[0].sizes["class"]))
-    return LogNorm(low, max(high, 1.001 * low))
-
-
-def _panels(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
-    rows = math.ceil(count / columns)
-    whole = (size[0] * columns + 0.5, size[1] * rows + 0.5)
-    figure, axes = plt.subplots(rows, columns, figsize=whole, layout="constrained", squeeze=False)
-    for ax in axes.ravel():
-        ax.tick_params(labelsize=8)
-    for ax in axes.ravel()[count:]:
-        ax.axis("off")
-    return figure, axes.ravel()
-
-
-def _label(figure: Figure, axes: NDArray[Any], columns: int, x: str, y: str) -> None:
-    """Name both axes of all panels; the figure's own lowest line is the footnote's."""
-    for ax in axes[-columns:]:
-        ax.set_xlabel(x, fontsize=9)
-    figure.supylabel(y, fontsize=10)
+def _legend_above(figure: Figure, ax: Axes) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=9, frameon=False)

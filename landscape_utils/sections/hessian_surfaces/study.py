@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,11 +16,11 @@ from landscape_utils.engine.grids import grid_axis
 from landscape_utils.kit import Floats, store
 from landscape_utils.kit.store import fingerprint
 from landscape_utils.landscape.curves import shape_of
-from landscape_utils.landscape.directions import Around, Directions, is_checkpoint
+from landscape_utils.landscape.directions import Around, Directions, Perturbed, is_checkpoint
 from landscape_utils.landscape.hessian import hessian_density
 from landscape_utils.landscape.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
 from landscape_utils.landscape.traces import CONFIDENCE
-from landscape_utils.landscape.walks import SPAN, TOWARDS
+from landscape_utils.landscape.walks import SPAN, TOWARDS, way_back
 
 LAMBDAS = (0.001, 0.003, 0.01)  # the paper's two, and one between them
 SIGMA = 1.0
@@ -28,8 +28,8 @@ PROBES = 30  # random signs for the traces
 CENTRES = 11  # points that get a second-order piece
 REACH = 0.05  # half a piece's length, in lambda
 EIGENPAIRS = (("P.E.1", "P.E.2"), ("N.E.1", "N.E.2"), ("P.E.1", "N.E.1"))
-NEAR = 9  # points along each direction of the closer surfaces
-LEVEL = 1e-3  # nats; a smaller change is none
+LEVEL = 1e-4  # nats; a smaller change is none
+LEAST_WAY = 1e-3  # of the reach; an N.E. direction that is back sooner has no fall
 
 # --- spectra -----------------------------------------------------------------------------------------------------
 
@@ -58,20 +58,18 @@ class Spectrum(NamedTuple):
 
 def spectra(
     around: Around, images: Labelled, *, steps: int = 32, probes: int = 2, progress: bool = True
-) -> dict[str, Spectrum]:
-    """Find density and ends of the Hessian at every checkpoint, by `architecture, E=epoch`.
+) -> dict[Perturbed, Spectrum]:
+    """Find density and ends of the Hessian of every model, with the statistics that its directions rest on.
 
     Args:
-        around: the checkpoints, by architecture and epoch.
+        around: the models.
         images: on which the Hessian is taken.
         steps, probes, progress: as for `hessian_density`.
     """
+    how: dict[str, Any] = {"steps": steps, "probes": probes, "progress": progress}
     return {
-        f"{name}, E={epoch}": Spectrum(
-            hessian_density(here.model, images, steps=steps, probes=probes, progress=progress), here.spectrum
-        )
-        for name, models in around.items()
-        for epoch, here in models.items()
+        place: Spectrum(hessian_density(here.model, images, bn=here.bn, **how), here.spectrum)
+        for place, here in around.items()
     }
 
 
@@ -104,11 +102,11 @@ def outliers(spectrum: Spectrum) -> tuple[float, float]:
     return count, float(np.sqrt(2 * count / len(t)))
 
 
-def spectrum_table(by_name: Mapping[str, Spectrum]) -> xr.Dataset:
+def spectrum_table(by_place: Mapping[Perturbed, Spectrum]) -> xr.Dataset:
     """Stack spectra for saving: nodes and weights over (model, probe, node), ends over (model, rank)."""
-    densities = [s.density[["eigenvalue", "weight"]] for s in by_name.values()]
-    ends = [s.ends["eigenvalue"].rename("end") for s in by_name.values()]
-    model = xr.DataArray(list(by_name), dims="model", name="model")
+    densities = [s.density[["eigenvalue", "weight"]] for s in by_place.values()]
+    ends = [s.ends["eigenvalue"].rename("end") for s in by_place.values()]
+    model = models(by_place)
     return xr.merge(
         [xr.concat(densities, model, combine_attrs="drop"), xr.concat(ends, model, combine_attrs="drop")],
         combine_attrs="drop",
@@ -130,23 +128,18 @@ class Noise(NamedTuple):
     predicted: xr.Dataset
 
 
-def noise(
-    around: Around, images: Labelled, epochs: Sequence[int], *, draws: int = 100, progress: bool = True
-) -> dict[str, Noise]:
-    """Measure loss changes at `LAMBDAS` for sigma = 1, beside the second-order prediction, by `architecture, E=epoch`.
+def noise(around: Around, images: Labelled, *, draws: int = 100, progress: bool = True) -> dict[Perturbed, Noise]:
+    """Measure loss changes at `LAMBDAS` for sigma = 1, beside the second-order prediction.
+
+    The networks are in evaluation mode: what is measured is what is foretold.
 
     Args:
-        around: the checkpoints, by architecture and epoch.
+        around: the models.
         images: on which the loss is taken.
-        epochs: of the checkpoints to disturb.
         draws: of the noise.
         progress: bars.
     """
-    return {
-        f"{name}, E={epoch}": _noise(models[epoch].model, images, draws, progress)
-        for name, models in around.items()
-        for epoch in epochs
-    }
+    return {place: _noise(here.model, images, draws, progress) for place, here in around.items()}
 
 
 def _noise(model: nn.Module, images: Labelled, draws: int, progress: bool) -> Noise:
@@ -194,14 +187,29 @@ def deviations(one: Noise) -> xr.Dataset:
     )
 
 
-def noise_table(by_name: Mapping[str, Noise]) -> xr.Dataset:
+def noise_table(by_place: Mapping[Perturbed, Noise]) -> xr.Dataset:
     """Stack measured and foretold loss changes for saving, over (model, ...)."""
-    model = xr.DataArray(list(by_name), dims="model", name="model")
-    parts = [n.predicted.drop_attrs().assign(change=n.measured) for n in by_name.values()]
-    return xr.concat(parts, model, combine_attrs="drop")
+    parts = [n.predicted.drop_attrs().assign(change=n.measured) for n in by_place.values()]
+    return xr.concat(parts, models(by_place), combine_attrs="drop")
+
+
+def models(by_place: Mapping[Perturbed, object]) -> xr.DataArray:
+    """Name models for saving."""
+    return xr.DataArray([f"{place}, seed {place.seed}" for place in by_place], dims="model", name="model")
 
 
 # --- second-order pieces -----------------------------------------------------------------------------------------
+
+
+class Departure(NamedTuple):
+    """Which model is left, and along which path: GMI or MLI."""
+
+    place: Perturbed
+    path: str
+
+    def __str__(self) -> str:
+        """Name it as a panel's title does."""
+        return f"{self.place}, {self.path}"
 
 
 class Pieces(NamedTuple):
@@ -238,14 +246,13 @@ def pieces(here: Directions, images: Labelled, direction: Tensor, *, progress: b
     return Pieces(measured, slope_and_curvature(here.model, images, direction, grid[1::2], progress=progress))
 
 
-def both_ways(around: Around, images: Labelled, epoch: int, *, progress: bool = True) -> dict[str, Pieces]:
-    """Draw GMI and MLI around the solutions: along Gaussian noise of norm |theta|, and theta - theta_0 (figure 14)."""
+def both_ways(around: Around, images: Labelled, *, progress: bool = True) -> dict[Departure, Pieces]:
+    """Draw GMI and MLI around solutions: along Gaussian noise of norm |theta|, and theta - theta_0 (figure 14)."""
     lines = {}
-    for name, models in around.items():
-        here = models[epoch]
+    for place, here in around.items():
         random = space.normalise(here["Gau."], here.model, "global")
-        for way, direction in (("GMI", random), ("MLI", -here["init"])):
-            lines[f"{name}, {way}"] = pieces(here, images, direction, progress=progress)
+        for path, direction in (("GMI", random), ("MLI", -here["init"])):
+            lines[Departure(place, path)] = pieces(here, images, direction, progress=progress)
     return lines
 
 
@@ -255,23 +262,30 @@ def piece_errors(drawn: Pieces) -> Floats:
     Returns:
         Shape (11,), from lambda = -1 to 0.
     """
-    loss, ends = drawn.curve["loss"].values, np.array([-REACH, REACH])
-    off = [
-        np.abs(piece(drawn.centres.isel(lam=i), ends) - loss[[2 * i, 2 * i + 2]]).max()
-        for i in range(drawn.centres.sizes["lam"])
-    ]
-    errors: Floats = np.array(off) / np.ptp(loss)
+    off = np.abs(piece_residuals(drawn)).max(1)
+    errors: Floats = off / np.ptp(drawn.curve["loss"].values)
     return errors
 
 
-def piece_table(by_name: Mapping[str, Pieces]) -> xr.Dataset:
+def piece_residuals(drawn: Pieces) -> Floats:
+    """Return how far each piece's ends are from the curve, signed, in nats; shape (11, 2), at -0.05 and 0.05."""
+    loss, steps = drawn.curve["loss"].values, np.array([-REACH, REACH])
+    rows = [
+        piece(drawn.centres.isel(lam=i), steps) - loss[[2 * i, 2 * i + 2]] for i in range(drawn.centres.sizes["lam"])
+    ]
+    residuals: Floats = np.stack(rows)
+    return residuals
+
+
+def piece_table(by_way: Mapping[Departure, Pieces]) -> xr.Dataset:
     """Stack curves and their pieces for saving, over (of, point) and (of, centre)."""
-    curves = np.stack([p.curve["loss"].values for p in by_name.values()])
+    curves = np.stack([p.curve["loss"].values for p in by_way.values()])
     columns = {
-        name: (("of", "centre"), np.stack([p.centres[name].values for p in by_name.values()]))
+        name: (("of", "centre"), np.stack([p.centres[name].values for p in by_way.values()]))
         for name in ("loss", "slope", "curvature")
     }
-    return xr.Dataset({**columns, "curve": (("of", "point"), curves)}, coords={"of": list(by_name)})
+    names = [f"{way}, seed {way.place.seed}" for way in by_way]
+    return xr.Dataset({**columns, "curve": (("of", "point"), curves)}, coords={"of": names})
 
 
 # --- surfaces ----------------------------------------------------------------------------------------------------
@@ -286,11 +300,12 @@ def named_surface(
     points: int,
     progress: evaluate.Progress = True,
 ) -> xr.Dataset:
-    """Evaluate the plane of two named directions, the second made orthogonal to the first.
+    """Evaluate the plane of two named directions, each in the window where its shape is, the second orthogonal.
 
-    Checkpoints lie at lambda = 1 on [-1, 2], and mined directions keep their length, on [-1, 1]. The others end at
-    `reach` |theta|, Gaussian ones at ten times that, for nearer nothing happens. BatchNorm's statistics are updated at
-    every point, but kept where a direction rests on the Hessian or on a network in evaluation mode.
+    Checkpoints lie at lambda = 1 on [-1, 2], and mined directions keep their length, on [-1, 1]. N.E. directions end
+    where the loss is back at L(theta), on average over both sides, along the one that takes longest; P.E. and the
+    gradient at `reach` |theta|, and Gaussian ones at ten times that, for nearer nothing happens. BatchNorm's statistics
+    are updated at every point, or kept where the directions rest on kept ones.
 
     Args:
         here: around the model.
@@ -303,10 +318,11 @@ def named_surface(
     Returns:
         As `evaluate.surface`, with the names as attributes `first` and `second`.
     """
-    d1, d2 = (_stretched(here, name, reach) for name in names)
+    how: evaluate.Options = {"bn": "keep" if here.bn == "keep" else "update", "progress": progress}
+    backs = [way_back(here, name, images, bn=how["bn"], on_average=True) for name in names if name.startswith("N.E.")]
+    back = max((r for r in backs if LEAST_WAY * reach < r < np.inf), default=reach)
+    d1, d2 = (_stretched(here, name, back if name.startswith("N.E.") else reach) for name in names)
     spans = tuple(TOWARDS if is_checkpoint(name) else SPAN for name in names)
-    kept = any(name.startswith(("P.E.", "N.E.", "Mine")) for name in names)
-    how: evaluate.Options = {"bn": "keep" if kept else "update", "progress": progress}
     grid = evaluate.surface(
         here.model, images, d1, d2, span=(spans[0], spans[1]), points=points, orthogonal=True, **how
     )
@@ -317,23 +333,22 @@ def named_surfaces(
     around: Around,
     combinations: Sequence[tuple[str, str]],
     images: Labelled,
-    epoch: int,
     *,
     reach: float,
     points: int,
     progress: evaluate.Progress = True,
-) -> dict[str, dict[str, xr.Dataset]]:
-    """Evaluate combinations of directions around each architecture's checkpoint, by architecture and `first x second`.
+) -> dict[Perturbed, dict[str, xr.Dataset]]:
+    """Evaluate combinations of directions around models, by model and `first x second`.
 
     Arguments are those of `named_surface`.
     """
     how = {"reach": reach, "points": points}
     return {
-        name: {
-            " x ".join(names): named_surface(models[epoch], names, images, progress=progress, **how)  # type: ignore[arg-type]
+        place: {
+            " x ".join(names): named_surface(here, names, images, progress=progress, **how)  # type: ignore[arg-type]
             for names in combinations
         }
-        for name, models in around.items()
+        for place, here in around.items()
     }
 
 
@@ -341,30 +356,40 @@ def mixed(early: int, late: int) -> list[tuple[str, str]]:
     """List combinations of figure 12's kinds: directions to v-basin, v-side, w-basin and w-peak with one another."""
     independent = f"E'={early}"
     return [
+        ("Gau.", "Gau.2"),
         ("Gau.", "Neg. Grad."),
         (f"E={late}", "Gau."),
         (independent, "P.E.1"),
         (independent, f"E={late}"),
         (independent, "N.E.1"),
+        ("Mine", "Gau."),
+        ("Mine", "N.E.1"),
     ]
 
 
 def axis_changes(grid: xr.Dataset) -> Floats:
-    """Measure the mean change of the loss one step to both sides of the centre, along each axis, shape (2,), in nats.
+    """Measure the mean change of the loss half way to both edges, along each axis, shape (2,), in nats.
 
-    (L(h) + L(-h)) / 2 - L(0), which is h^2 times half the curvature: the slope falls out.
+    (L(h) + L(-h)) / 2 - L(0), which is h^2 times half the curvature at a small h: the slope falls out.
     """
-    loss = grid["loss"].values
+    loss = _risen(grid)
     i, j = (int(np.argmin(abs(grid[name].values))) for name in ("lam1", "lam2"))
-    first = (loss[i - 1, j] + loss[i + 1, j]) / 2
-    second = (loss[i, j - 1] + loss[i, j + 1]) / 2
+    h1, h2 = (max(1, n // 4) for n in loss.shape)
+    first = (loss[i - h1, j] + loss[i + h1, j]) / 2
+    second = (loss[i, j - h2] + loss[i, j + h2]) / 2
     changes: Floats = np.array([first, second]) - loss[i, j]
     return changes
 
 
+def _risen(grid: xr.Dataset) -> Floats:
+    """Return the losses, with infinity where a network diverged to NaN."""
+    loss: Floats = np.nan_to_num(grid["loss"].values, nan=np.inf, posinf=np.inf)
+    return loss
+
+
 def ring_means(grid: xr.Dataset) -> Floats:
     """Average the loss over square rings around the centre of a square grid, from the centre to the border."""
-    loss = grid["loss"].values
+    loss = _risen(grid)
     middle = len(loss) // 2
     away = abs(np.arange(len(loss)) - middle)
     ring = np.maximum.outer(away, away)
@@ -376,7 +401,7 @@ def surface_shape(grid: xr.Dataset) -> str:
     """Name a surface around its model by rule: bowl, bottle, dome, saddle, or flat.
 
     By the signs of `axis_changes`: both up is a bowl, one up and one down a saddle. Both down is a bottle's bottom
-    where the rings around the centre rise again towards the border, else a dome. Changes below 0.001 nats are flat.
+    where the rings around the centre rise again towards the border, else a dome. Changes below 0.0001 nats are flat.
     """
     changes = axis_changes(grid)
     if (abs(changes) < LEVEL).any():
@@ -396,9 +421,13 @@ def axis_names(grid: xr.Dataset) -> tuple[str, str]:
     return shape_of(first).name or "no name", shape_of(second).name or "no name"
 
 
-def surface_table(surfaces: Mapping[str, Mapping[str, xr.Dataset]]) -> xr.Dataset:
+def surface_table(surfaces: Mapping[Perturbed, Mapping[str, xr.Dataset]]) -> xr.Dataset:
     """Stack surfaces for saving: loss, and both coordinates, over (surface, i, j)."""
-    every = {f"{name}, {plane}": grid for name, grids in surfaces.items() for plane, grid in grids.items()}
+    every = {
+        f"{place}, seed {place.seed}, {plane}": grid
+        for place, grids in surfaces.items()
+        for plane, grid in grids.items()
+    }
     parts: dict[str, tuple[tuple[str, ...], Floats]] = {
         "loss": (("surface", "i", "j"), np.stack([g["loss"].values for g in every.values()])),
         "lam1": (("surface", "i"), np.stack([g["lam1"].values for g in every.values()])),

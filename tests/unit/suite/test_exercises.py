@@ -9,6 +9,7 @@ from landscape_utils.engine.inference import Outcomes
 from landscape_utils.interference.cctm import cctm_of
 from landscape_utils.interference.dancing import PARTNER, dance_events
 from landscape_utils.interference.ego import interference_weights
+from landscape_utils.landscape.mining import _peak_step
 from landscape_utils.suite.exercises import check, check_function
 from tests import ROOT
 from tests.unit.interference.test_dancing import movie_of
@@ -63,3 +64,24 @@ def test_the_solution_of_03_is_the_librarys_rule() -> None:
         own, partner, cell = (rates.values[1:, i, j] for i, j in ((0, 0), (1, 1), (0, 1)))
         given = (own, partner, cell)
         assert check_function(solution("03_label_dancing")["my_arrows"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_04_is_the_librarys_step() -> None:
+    eps, gradient = torch.randn(2, 9, generator=torch.Generator().manual_seed(0))
+    slope = type("Slope", (), {"theta": torch.zeros(9), "weights": torch.zeros(9), "gradient": torch.zeros(9)})()
+    slope.add = lambda x, y: slope.gradient.add_(gradient).sum()  # type: ignore[attr-defined]
+    expected = eps.clone()
+    _peak_step(0.1, slope, expected, -0.5, eps, eps)  # type: ignore[arg-type]
+    given = (eps, gradient, -0.5, 0.1)
+    assert check_function(solution("04_gmi_mli_wpeak")["my_peak_step"], expected, *given, hint="") == "Right."
+
+
+def test_the_solution_of_09_is_the_dense_product() -> None:
+    start, v = torch.tensor([1.0, 2.0, -1.0]), torch.tensor([0.5, 0.0, 1.0])
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        return (w**4).sum() + w.prod()
+
+    expected = torch.autograd.functional.hessian(loss, start) @ v
+    product = solution("09_hessian_surfaces")["my_hessian_product"]
+    assert check_function(product, expected, loss, start, v, hint="") == "Right."

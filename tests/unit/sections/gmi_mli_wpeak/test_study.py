@@ -7,28 +7,47 @@ import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import space
 from landscape_utils.landscape import walks
+from landscape_utils.landscape.directions import Around, Directions, Perturbed
 from landscape_utils.landscape.walks import Walk
 from landscape_utils.sections.gmi_mli_wpeak import study
+from landscape_utils.training.runs import Run
+
+MINING = {"epochs": 1, "lr": 0.05}
 
 
 @pytest.fixture
-def around(small: Dataset) -> study.Around:
-    runs = {
-        "mlp": [
-            lu.train(
-                lu.RunSpec(dataset="small", model="mlp", seed=s, epochs=3, checkpoints=[1], model_options={"width": 4}),
-                data=small,
-                progress=False,
-            )
-            for s in (0, 1)
-        ]
+def runs(small: Dataset) -> dict[str, list[Run]]:
+    how = {"dataset": "small", "model": "mlp", "epochs": 3, "model_options": {"width": 4}}
+    specs = [lu.RunSpec(seed=s, checkpoints=[1, 2], **how) for s in (0, 1)]  # type: ignore[arg-type]
+    return {"mlp": [lu.train(spec, data=small, progress=False) for spec in specs]}
+
+
+@pytest.fixture
+def around(runs: dict[str, list[Run]], small: Dataset) -> Around:
+    return study.around_runs(runs, small.train, k=1, peak=MINING, vvv=MINING, progress=False)
+
+
+def early(around: Around) -> Directions:
+    return around[Perturbed("mlp", 0, 1, "early")]
+
+
+def test_models_are_filed_by_stage_and_the_next_seed_is_independent(around: Around, runs: dict[str, list[Run]]) -> None:
+    stages = [(0, "initial"), (1, "early"), (2, "middle"), (3, "late")]
+    assert list(around) == [Perturbed("mlp", s, *kept) for s in (0, 1) for kept in stages]
+    for place, here in around.items():
+        other = runs["mlp"][1 - place.seed]
+        weights = space.flatten_state(other.weights(3), here.model)
+        torch.testing.assert_close(here.weights + here["E'=3"], weights)
+    assert set(study.at(around, "early", "late", seeds=[1])) == {
+        Perturbed("mlp", 1, 1, "early"),
+        Perturbed("mlp", 1, 3, "late"),
     }
-    mining = {"epochs": 1}
-    return study.around_runs(runs, small.train, [0, 1, 3], k=1, peak=mining, vvv=mining, progress=False)
+    with pytest.raises(ValueError, match="two at least"):
+        study.around_runs({"mlp": runs["mlp"][:1]}, early(around).data)  # type: ignore[arg-type]
 
 
-def test_the_best_of_many_gaussian_directions_is_the_nearest_and_as_long_as_the_gradient(around: study.Around) -> None:
-    here = around["mlp"][1]
+def test_the_best_of_many_gaussian_directions_is_the_nearest_and_as_long_as_the_gradient(around: Around) -> None:
+    here = early(around)
     best, angles = study.most_overlapping(here, draws=20)
     descent = here["Neg. Grad."]
     drawn = [space.gaussian_direction(here.model, seed=1000 + i) for i in range(20)]
@@ -41,46 +60,80 @@ def test_the_best_of_many_gaussian_directions_is_the_nearest_and_as_long_as_the_
     np.testing.assert_allclose(study.gaussian_angles(here, "Neg. Grad.", draws=20), angles)
 
 
-def test_overlaps_are_cosines_with_the_eigenvectors(around: study.Around) -> None:
-    here = around["mlp"][1]
-    found = study.overlaps(here, "P.E.1")
+def test_descents_are_measured_against_gaussians_and_one_another(around: Around) -> None:
+    gaussian, descent = study.descent_angles(study.at(around, "early", seeds=[0]))
+    here = early(around)
+    assert [name for _, name in gaussian] == ["Neg. Grad.", "E=3"]
+    cosine = float(F.cosine_similarity(here["Neg. Grad."].double(), here["E=3"].double(), dim=0))
+    assert list(descent.values()) == [pytest.approx(np.degrees(np.arccos(cosine)))]
+
+
+def test_overlaps_are_cosines_with_the_eigenvectors(around: Around) -> None:
+    found = study.overlaps(early(around), "P.E.1")
     assert found["rank"].values.tolist() == ["P.E.1", "N.E.1"]
     np.testing.assert_allclose(found, [1, 0], atol=1e-5)
 
 
-def test_every_condition_has_its_draws(around: study.Around, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_condition_has_its_draws(around: Around, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "BASE", Walk(points=5))
-    monkeypatch.setattr(study, "ELSEWHERE", tuple(w._replace(points=5) for w in study.ELSEWHERE))
-    lines = study.gaussian_lines(around, small.train, draws=2)
-    conditions = {(x.epoch, x.walk) for x in lines}
-    without_norm_layers = [w for w in study.ELSEWHERE if w.bn == "update"]
-    assert conditions == {(e, study.BASE) for e in (0, 1, 3)} | {(3, w) for w in without_norm_layers}
+    lines = study.gaussian_lines(study.at(around, "early", "late"), small.train, draws=2)
+    conditions = {(x.place, x.walk) for x in lines}
+    assert len(conditions) == 6  # of two models each: early, late, and the late ones unnormalised
     assert len(lines) == 2 * len(conditions)
     saved = walks.table(lines)
-    assert saved.sizes == {"line": len(lines), "point": 5}
-    assert set(study.by_model(lines)) == {"mlp, E=0", "mlp, E=1", "mlp, E=3"} == set(study.dimensions(around))
+    assert saved.sizes == {"line": 12, "point": 41}
+    assert str(saved.line.values[0]).startswith("mlp, E=1, seed 0, Gau.1")
 
 
-def test_named_lines_are_drawn_where_there_are_such(around: study.Around, small: Dataset) -> None:
+def test_scales_are_walked_at_every_normalisation(around: Around, small: Dataset) -> None:
+    lines = study.scaled_lines(study.at(around, "late", seeds=[0]), small.train, [0.1, 1.0])
+    walked = [(x.walk.normalisation, x.walk.scale) for x in lines]
+    assert walked == [(n, s) for n in ("global", "layer", "filter") for s in (0.1, 1.0)]
+
+
+def test_named_lines_are_drawn_where_there_are_such(around: Around, small: Dataset) -> None:
     walk = Walk(None, span=walks.TOWARDS, points=7)
-    lines = study.lines_along(around, ["E=3", "E'=1"], small.train, walk, [1, 3])
-    assert [(x.epoch, x.direction) for x in lines] == [(1, "E=3"), (1, "E'=1"), (3, "E'=1")]
-    titles = study.panels(lines, lambda x: x.direction)
-    assert {title: len(found) for title, found in titles.items()} == {"E=3": 1, "E'=1": 2}
+    lines = study.lines_along(study.at(around, "early", "late", seeds=[0]), ["E=3", "E'=1"], small.train, walk)
+    assert [(x.place.epoch, x.direction) for x in lines] == [(1, "E=3"), (1, "E'=1"), (3, "E'=1")]
+    own = study.to_solutions(study.at(around, "early", "late", seeds=[0]), small.train)
+    assert [(x.place.epoch, x.direction) for x in own] == [(1, "E=3")]
+    assert {0.0, 1.0} <= set(own[0].grid["lam"].values.tolist())  # both models are on the curve
+    others = study.to_solutions(study.at(around, "late", seeds=[0]), small.train, independent=True)
+    assert {x.direction for x in others} == {"E'=1", "E'=2", "E'=3"}
 
 
-def test_the_sets_of_curves_that_the_notebook_draws(around: study.Around, small: Dataset) -> None:
-    pairs = study.descents(around, small.train, [1])
-    ((descent, gaussian),) = pairs.values()
+def test_the_sets_of_curves_that_the_notebook_draws(around: Around, small: Dataset) -> None:
+    first = study.at(around, "early", seeds=[0])
+    ((descent, gaussian),) = study.descents(first, small.train).values()
     assert [x.walk.scale for x in gaussian] == [10 * x.walk.scale for x in descent] == pytest.approx([0.1, 1, 10])
-    mined, negative = study.mined_peaks(around, small.train, [1])
-    length = float(around["mlp"][1]["Mine"].norm())
-    assert mined["mlp, E=1"].walk.scale == 1
-    assert [x.walk.scale for x in negative["mlp, E=1"]] == [pytest.approx(length)]
-    seconds = study.second_models(around, small.train, 1, alphas=(0.0,), gammas=(0.1, 0.9))
-    assert [x.direction for x in seconds["mlp"]] == ["alpha=0, gamma=0.1", "alpha=0, gamma=0.9"]
+    mined, negative = study.mined_peaks(first, small.train)
+    (place,) = first
+    assert mined[place].walk.scale == 1
+    assert [x.walk.scale for x in negative[place]] == [pytest.approx(float(early(around)["Mine"].norm()))]
+
+
+def test_positive_eigenvectors_reach_a_share_and_negative_ones_as_far_as_they_fall(
+    around: Around, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = iter([0.3, np.inf])
+    monkeypatch.setattr(study, "way_back", lambda *args, **how: next(back))
+    lines = study.eigenvector_lines(study.at(around, "early"), small.train, k=5, reach=0.2)  # there is one
+    assert [(x.direction, x.walk.scale) for x in lines] == [
+        ("P.E.1", 0.2),
+        ("N.E.1", 0.3),
+        ("P.E.1", 0.2),
+        ("N.E.1", 0.2),
+    ]
+
+
+def test_second_models_start_at_the_independent_solution_and_afresh(around: Around, small: Dataset) -> None:
+    lines = study.second_models(study.at(around, "late"), small.train, seed=0)
+    named = [x.direction for x in lines if x.place.seed == 0]
+    assert len(named) == 7
+    assert named[-1] == "alpha=0, gamma=0.1, fresh"
+    assert [x.direction for x in lines if x.place.seed == 1] == ["alpha=0, gamma=0.1, independent"]
 
 
 def test_values_are_stacked_by_what_they_belong_to() -> None:
-    both = study.stacked({"a": [1, 2], "b": [3, 4]}, "angle")
-    assert both["angle"].sel(of="b").values.tolist() == [3, 4]
+    both = study.stacked({"a": [1, 2], (Perturbed("mlp", 4, 1, "early"), "E=3"): [3, 4]}, "angle")
+    assert both["angle"].sel(of="mlp, E=1, seed 4, E=3").values.tolist() == [3, 4]

@@ -10,12 +10,14 @@ from torch.func import functional_call
 
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import space
-from landscape_utils.landscape.directions import Directions
+from landscape_utils.landscape.directions import Directions, Perturbed
 from landscape_utils.landscape.second_order import quadratic_moments
 from landscape_utils.landscape.traces import Estimate
 from landscape_utils.sections.hessian_surfaces import study
 
 AXIS = np.linspace(-1, 1, 9)
+HERE = Perturbed("mlp", 1, 3, "late")
+THERE = Perturbed("mlp", 2, 3, "late")
 
 
 @pytest.fixture
@@ -61,8 +63,7 @@ def noise(offset: float = 0.0, stretch: float = 1.0, lambdas: tuple[float, ...] 
 
 
 def test_spectra_agree_with_the_whole_hessian(here: Directions, small: Dataset) -> None:
-    around = {"mlp": {3: here}}
-    (found,) = study.spectra(around, small.train, steps=40, probes=20, progress=False).values()
+    found = study.spectra({HERE: here}, small.train, steps=40, probes=20, progress=False)[HERE]
     exact = torch.linalg.eigvalsh(torch.autograd.functional.hessian(lambda w: loss_at(here, small, w), here.weights))
     values = exact.double().numpy()
     assert found.largest == pytest.approx(values[-1], rel=1e-3)
@@ -74,8 +75,22 @@ def test_spectra_agree_with_the_whole_hessian(here: Directions, small: Dataset) 
     )
     bulk = (abs(values) <= 0.01 * abs(values).max()).mean()
     assert study.bulk_share(found) == pytest.approx(bulk, abs=0.03)
-    saved = study.spectrum_table({"mlp, E=3": found, "mlp, E=4": found})
+    saved = study.spectrum_table({HERE: found, THERE: found})
     assert dict(saved.sizes) == {"model": 2, "probe": 20, "node": 40, "rank": 4}
+    assert saved["model"].values.tolist() == ["mlp, E=3, seed 1", "mlp, E=3, seed 2"]
+
+
+def test_density_and_ends_rest_on_the_same_statistics(small: Dataset) -> None:
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(192, 2), nn.BatchNorm1d(2), nn.Tanh(), nn.Linear(2, 3)
+    model = nn.Sequential(*layers).eval()
+    largest = {}
+    for bn in ("keep", "batch"):
+        around = {HERE: Directions(model, small.train, k=1, tol=1e-4, bn=bn, progress=False)}
+        one = study.spectra(around, small.train, steps=12, probes=1, progress=False)[HERE]
+        assert float(one.density["eigenvalue"].max()) == pytest.approx(one.largest, rel=0.01)
+        largest[bn] = one.largest
+    assert abs(np.log(largest["batch"] / largest["keep"])) > 0.1  # the two are told apart
 
 
 def test_shares_and_outliers_are_sums_of_weights() -> None:
@@ -85,11 +100,20 @@ def test_shares_and_outliers_are_sums_of_weights() -> None:
     assert study.negative_share(one.density) == pytest.approx([0.104 / (0.104 + 0.004 + 0.05 + 0.18 + 0.32)])
 
 
-def test_noise_is_measured_and_foretold_at_the_same_lambdas(here: Directions, small: Dataset) -> None:
-    found = study.noise({"mlp": {3: here}}, small.train, [3], draws=5, progress=False)
-    one = found["mlp, E=3"]
+def test_noise_is_measured_and_foretold_at_the_same_lambdas(
+    here: Directions, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = study.noise({HERE: here}, small.train, draws=5, progress=False)
+    one = found[HERE]
     assert one.measured["lam"].values.tolist() == one.predicted["lam"].values.tolist() == list(study.LAMBDAS)
-    assert study.noise_table(found).sizes["draw"] == 5
+    twice = study.noise_table({HERE: one, THERE: one})
+    assert (twice.sizes["model"], twice.sizes["draw"]) == (2, 5)
+    np.testing.assert_array_equal(twice["change"].sel(model="mlp, E=3, seed 2"), one.measured)
+    monkeypatch.setattr(study, "gaussian_changes", None)
+    monkeypatch.setattr(study, "gaussian_moments", None)
+    again = study.noise({THERE: here}, small.train, draws=5, progress=False)[THERE]
+    assert again.measured.equals(one.measured)
+    assert again.predicted.attrs["trace"] == one.predicted.attrs["trace"]
 
 
 def test_a_trace_has_the_interval_of_its_estimate() -> None:
@@ -116,19 +140,40 @@ def test_pieces_are_exact_on_parabolas_and_miss_the_third_order() -> None:
         return study.Pieces(xr.Dataset({"loss": ("lam", grid**power)}, coords={"lam": grid}), at)
 
     np.testing.assert_allclose(study.piece_errors(drawn(2)), 0, atol=1e-12)
+    # The third-order term that is left out is s^3: what is missing is negative at 0.05, and at -0.05 what is too much.
+    np.testing.assert_allclose(study.piece_residuals(drawn(3)), [[0.05**3, -(0.05**3)]] * 11, atol=1e-12)
     np.testing.assert_allclose(study.piece_errors(drawn(3)), 0.05**3 / np.ptp(grid**3), rtol=1e-6)
 
 
+def test_a_pieces_error_is_that_of_its_worse_end() -> None:
+    grid = np.linspace(-1.05, 0.05, 23)
+    loss = grid.copy()
+    loss[4] += 0.3  # the end between the second piece and the third belongs to neither of the others
+    lines = {"loss": ("lam", grid[1::2]), "slope": ("lam", np.ones(11)), "curvature": ("lam", np.zeros(11))}
+    one = study.Pieces(xr.Dataset({"loss": ("lam", loss)}, coords={"lam": grid}), xr.Dataset(lines))
+    want = np.zeros((11, 2))
+    want[1, 1] = want[2, 0] = -0.3
+    np.testing.assert_allclose(study.piece_residuals(one), want, atol=1e-12)
+    np.testing.assert_allclose(study.piece_errors(one), np.abs(want).max(1) / 1.1, atol=1e-12)
+
+
 def test_both_ways_lead_from_the_solution_to_noise_and_to_the_initialisation(here: Directions, small: Dataset) -> None:
-    found = study.both_ways({"mlp": {3: here}}, small.train, 3, progress=False)
-    assert list(found) == ["mlp, GMI", "mlp, MLI"]
+    found = study.both_ways({HERE: here}, small.train, progress=False)
+    gmi, mli = study.Departure(HERE, "GMI"), study.Departure(HERE, "MLI")
+    assert list(found) == [gmi, mli]
+    assert str(mli) == "mlp, E=3, MLI"
     for one in found.values():
         np.testing.assert_allclose(one.centres["lam"], np.linspace(-1, 0, 11), atol=1e-12)
         np.testing.assert_allclose(one.centres["loss"], one.curve["loss"][1::2], rtol=1e-5)
         assert study.piece_errors(one).max() < 0.02  # a smooth network
     initial = loss_at(here, small, 0.5 * here.weights).item()
-    assert found["mlp, MLI"].centres["loss"][0] == pytest.approx(initial, rel=1e-5)
-    assert study.piece_table(found).sizes == {"of": 2, "centre": 11, "point": 23}
+    assert found[mli].centres["loss"][0] == pytest.approx(initial, rel=1e-5)
+    random = here["Gau."] * here.weights.norm() / here["Gau."].norm()
+    noisy = loss_at(here, small, here.weights - random).item()
+    assert found[gmi].centres["loss"][0] == pytest.approx(noisy, rel=1e-4)
+    saved = study.piece_table(found)
+    assert saved.sizes == {"of": 2, "centre": 11, "point": 23}
+    assert saved["of"].values.tolist() == ["mlp, E=3, GMI, seed 1", "mlp, E=3, MLI, seed 1"]
 
 
 def test_a_named_surface_is_the_loss_over_its_plane(here: Directions, small: Dataset) -> None:
@@ -138,18 +183,68 @@ def test_a_named_surface_is_the_loss_over_its_plane(here: Directions, small: Dat
     moved = here.weights + 2 * first + random * 0.5 * here.weights.norm() / here["Gau."].norm()
     assert grid["loss"][-1, -1] == pytest.approx(loss_at(here, small, moved).item(), rel=1e-3)
     assert grid["lam1"].values.tolist() == pytest.approx([-1, 0, 1, 2])
-    assert (grid.attrs["first"], grid.attrs["second"], grid.attrs["bn"]) == ("E=3", "Gau.", "update")
+    assert (grid.attrs["first"], grid.attrs["second"]) == ("E=3", "Gau.")
 
 
-def test_statistics_are_kept_where_the_hessian_is_involved(here: Directions, small: Dataset) -> None:
+@pytest.mark.parametrize(("statistics", "handling"), [("keep", "keep"), ("batch", "update")])
+def test_surfaces_take_the_statistics_that_their_directions_rest_on(
+    here: Directions, small: Dataset, statistics: str, handling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(study, "way_back", lambda *args, bn, **how: (asked.append(bn), 0.3)[1])
+    of = Directions(here.model, small.train, k=2, bn=statistics, peak={"epochs": 1}, progress=False)
     how = {"reach": 0.1, "points": 3, "progress": False}
-    found = study.named_surfaces({"mlp": {3: here}}, [("P.E.1", "N.E.2"), ("Gau.", "Mine")], small.train, 3, **how)
-    assert {name: grid.attrs["bn"] for name, grid in found["mlp"].items()} == {
-        "P.E.1 x N.E.2": "keep",
-        "Gau. x Mine": "keep",
+    found = study.named_surfaces({HERE: of, THERE: of}, [("P.E.1", "N.E.2"), ("Gau.", "Mine")], small.train, **how)
+    assert list(found) == [HERE, THERE]
+    assert {name: grid.attrs["bn"] for name, grid in found[HERE].items()} == {
+        "P.E.1 x N.E.2": handling,
+        "Gau. x Mine": handling,
     }
-    assert found["mlp"]["P.E.1 x N.E.2"].attrs["norm_1"] == pytest.approx(0.1 * float(here.weights.norm()), rel=1e-5)
-    assert study.surface_table(found)["surface"].values.tolist() == ["mlp, P.E.1 x N.E.2", "mlp, Gau. x Mine"]
+    assert asked == [handling] * 2  # once a model
+    saved = study.surface_table(found)
+    assert saved["surface"].values.tolist() == [
+        f"mlp, E=3, seed {seed}, {names}" for seed in (1, 2) for names in ("P.E.1 x N.E.2", "Gau. x Mine")
+    ]
+    assert saved.sizes == {"surface": 4, "i": 3, "j": 3}
+
+
+@pytest.mark.parametrize(
+    ("names", "backs", "reaches"),
+    [
+        (("P.E.1", "P.E.2"), {}, (0.1, 0.1)),
+        (("P.E.1", "N.E.1"), {"N.E.1": 0.3}, (0.1, 0.3)),
+        (("N.E.1", "N.E.2"), {"N.E.1": 0.3, "N.E.2": 0.7}, (0.7, 0.7)),
+        (("N.E.1", "N.E.2"), {"N.E.1": 0.3, "N.E.2": np.inf}, (0.3, 0.3)),
+        (("N.E.1", "N.E.2"), {"N.E.1": 2e-4, "N.E.2": 0.9e-4}, (2e-4, 2e-4)),
+        (("N.E.1", "N.E.2"), {"N.E.1": np.inf, "N.E.2": 0.9e-4}, (0.1, 0.1)),  # no fall, and none that ends
+        (("Neg. Grad.", "Gau."), {}, (0.1, 1.0)),
+    ],
+)
+def test_directions_are_walked_to_the_reach_and_negative_ones_back_to_the_models_loss(
+    here: Directions,
+    small: Dataset,
+    names: tuple[str, str],
+    backs: dict[str, float],
+    reaches: tuple[float, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        study, "way_back", lambda of, name, *args, on_average, **how: backs[name] if on_average else np.nan
+    )
+    grid = study.named_surface(here, names, small.train, reach=0.1, points=3, progress=False)
+    walked = [grid.attrs[f"norm_{i}"] / float(here.weights.norm()) for i in (1, 2)]
+    assert walked == pytest.approx(reaches, rel=1e-2)  # a Gaussian direction is not quite orthogonal to the gradient
+    assert [grid[name].values.tolist() for name in ("lam1", "lam2")] == [[-1, 0, 1]] * 2
+
+
+def test_along_negative_eigenvectors_the_loss_falls_and_is_back_at_an_edge(here: Directions, small: Dataset) -> None:
+    grid = study.named_surface(here, ("N.E.1", "P.E.1"), small.train, reach=0.1, points=9, progress=False)
+    far = grid.attrs["norm_1"]
+    unit = here["N.E.1"] / here["N.E.1"].norm()
+    centre = loss_at(here, small, here.weights).item()
+    sides = [[loss_at(here, small, here.weights + r * far * s * unit).item() for s in (-1, 1)] for r in (0.8, 1.25)]
+    assert min(sides[0]) < centre < min(sides[1])  # known to a fifth of itself
+    assert study.axis_changes(grid)[0] < 0 < study.axis_changes(grid)[1]
 
 
 @pytest.mark.parametrize(
@@ -160,14 +255,19 @@ def test_statistics_are_kept_where_the_hessian_is_involved(here: Directions, sma
         (lambda x, y: -(x**2) - y**2, "dome"),
         (lambda x, y: x**2 - 0.5 * y**2 - y, "saddle"),
         (lambda x, y: x**2 + 5 * y, "flat"),
+        (lambda x, y: x**2 + y**2 - 0.2 * (abs(x) == 0.25), "bowl"),  # a ripple nearer than half way
+        (lambda x, y: 3.9e-4 * x**2 + y**2, "flat"),  # less than 0.0001 nats half way, a quarter of which is at 1
+        (lambda x, y: 4.1e-4 * x**2 + y**2, "bowl"),
+        (lambda x, y: y**2 - 4.1e-4 * x**2, "saddle"),
     ],
 )
 def test_surfaces_are_named_by_rule_whatever_the_slope(f: Callable[..., np.ndarray], shape: str) -> None:
     assert study.surface_shape(plane(f)) == shape
 
 
-def test_changes_are_half_the_curvature_and_rings_are_squares() -> None:
-    np.testing.assert_allclose(study.axis_changes(plane(lambda x, y: 3 * x**2 - y**2 + x)), [3 / 16, -1 / 16])
+def test_changes_are_taken_half_way_to_the_edges_and_rings_are_squares() -> None:
+    np.testing.assert_allclose(study.axis_changes(plane(lambda x, y: 3 * x**2 - y**2 + x)), [3 / 4, -1 / 4])
+    np.testing.assert_allclose(study.axis_changes(plane(lambda x, y: x**4 + y**2)[{"lam2": slice(3, 6)}]), [1 / 16] * 2)
     means = study.ring_means(plane(lambda x, y: np.maximum(abs(x), abs(y))))
     np.testing.assert_allclose(means, [0, 0.25, 0.5, 0.75, 1])
 
