@@ -11,7 +11,14 @@ from tqdm import tqdm
 
 from landscape_utils.data.datasets import class_index
 from landscape_utils.data.pairs import Pairs, class_names, resident
-from landscape_utils.engine.derivatives import differentiable, differentiating, gradients
+from landscape_utils.engine.derivatives import (
+    TOGETHER,
+    BatchNormStatistics,
+    differentiable,
+    differentiating,
+    gradients,
+    normalise_by,
+)
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.clock import spent_on
@@ -50,16 +57,21 @@ def class_gradients(model: nn.Module, data: Pairs, classes: Sequence[Which] | No
 
 
 @torch.inference_mode(False)
-def mean_gradient(model: nn.Module, data: Pairs) -> Tensor:
-    """Average the loss gradient over all examples, in evaluation mode; shape (P,), as in `class_gradients`.
+def mean_gradient(model: nn.Module, data: Pairs, *, bn: BatchNormStatistics = "keep") -> Tensor:
+    """Average the loss gradient over all examples; shape (P,), as in `class_gradients`.
+
+    Args:
+        model, data: as there.
+        bn: `keep` BatchNorm's running statistics (evaluation mode), or take those of the `batch` as in training: of all
+            examples together, or of a thousand at a time where there are more.
 
     Raises:
-        ValueError: unusable data.
+        ValueError: an unknown bn, or unusable data.
     """
     inputs, targets = resident(model, data)
     tree = differentiable(model, inputs)
     _width(tree, inputs, targets)
-    return _mean_gradient(tree, inputs, targets)
+    return _mean_gradient(tree, inputs, targets, TOGETHER if normalise_by(tree, bn) else None)
 
 
 def _width(tree: nn.Module, inputs: Tensor, targets: Tensor) -> int:
@@ -70,10 +82,10 @@ def _width(tree: nn.Module, inputs: Tensor, targets: Tensor) -> int:
     return int(logits.shape[1])
 
 
-def _mean_gradient(tree: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+def _mean_gradient(tree: nn.Module, inputs: Tensor, targets: Tensor, batch: int | None = None) -> Tensor:
     own = list(tree.parameters())
     totals = [torch.zeros_like(p, requires_grad=False) for p in own]
-    batch = GRADIENT_BATCH.get(inputs.device.type, CPU_GRADIENT_BATCH)
+    batch = batch or GRADIENT_BATCH.get(inputs.device.type, CPU_GRADIENT_BATCH)
     for x, y in zip(inputs.split(batch), targets.split(batch), strict=True):
         if len(y):
             with differentiating():

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
+from landscape_utils.engine.class_gradients import mean_gradient
 from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit.errors import unknown
 from landscape_utils.landscape.hessian import hessian_eigenpairs
-from landscape_utils.landscape.mining import loss_gradient, mine_peak, mine_vvv, peak_schedule
+from landscape_utils.landscape.mining import mine_peak, mine_vvv, peak_schedule
 from landscape_utils.training.runs import Epoch, Run
 
 Stage = Literal["initial", "early", "middle", "late"]
@@ -187,7 +188,7 @@ class Directions(Mapping[str, Tensor]):
             vector = self.spectrum["eigenvector"].sel(rank=name).values
             return torch.as_tensor(vector).to(self.weights)
         if name == "Neg. Grad.":
-            return -loss_gradient(self.model, self.data, self.bn)
+            return -mean_gradient(self.model, self.data, bn=self.bn)
         if name == "Mine":
             return self.mined_peak()
         return self.towards(**self._vvv)

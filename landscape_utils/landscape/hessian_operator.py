@@ -25,6 +25,7 @@ from tqdm import tqdm
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
 from landscape_utils.engine.derivatives import (
+    TOGETHER,
     BatchNormStatistics,
     differentiable,
     differentiating,
@@ -39,7 +40,6 @@ from landscape_utils.kit.errors import unknown
 
 BATCH = {"cuda": 500, "mps": 200}
 CPU_BATCH = 100
-TOGETHER = 1000  # examples that share a batch's statistics
 EXAMPLE_VALUES = 3 * 32 * 32  # of larger inputs fewer come at once
 GRAPHS = 1 << 30  # bytes that the graphs of gradients may take which are kept from product to product
 SYMMETRIC = 1e-3  # relative; what u.Hv and v.Hu may differ by for rounding

@@ -29,7 +29,6 @@ from landscape_utils.engine.shadow import fastest_layout, install, pack, probe, 
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.store import Shelf
-from landscape_utils.landscape.hessian_operator import TOGETHER
 from landscape_utils.training.state import epoch_seed
 
 
@@ -216,22 +215,6 @@ class Slope:
             loss = F.cross_entropy(self.tree(x), y)
             (scale * loss).backward()
         return loss.detach()
-
-
-@torch.inference_mode(False)
-def loss_gradient(model: nn.Module, data: Pairs, bn: BatchNormStatistics = "keep") -> Tensor:
-    """Return the gradient of the mean loss over all examples, shape (P,).
-
-    Args:
-        model: classifier; it is left as it was.
-        data: inputs (N, ...) and targets (N,), or a DataLoader, which is gone through once.
-        bn: `keep` BatchNorm's running statistics, or take the examples' own as in training, a thousand at a time.
-    """
-    inputs, targets = resident(model, data)
-    slope = Slope(model, inputs, bn)
-    for x, y in zip(inputs.split(TOGETHER), targets.split(TOGETHER), strict=True):
-        slope.add(x.contiguous(memory_format=slope.layout), y, len(y) / len(targets))
-    return unpack(slope.gradient, slope.tree)
 
 
 def peak_schedule(eigenvalues: ArrayLike, batches: int, *, growth: float = 8.0, most: int = 1000) -> tuple[float, int]:

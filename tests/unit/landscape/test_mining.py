@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from landscape_utils.engine import space
+from landscape_utils.engine import class_gradients, space
+from landscape_utils.engine.class_gradients import mean_gradient
 from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit import store
 from landscape_utils.kit.store import DamagedFileWarning
 from landscape_utils.landscape import mining
-from landscape_utils.landscape.mining import Mined, cosines, loss_gradient, mine_peak, mine_vvv, peak_schedule
+from landscape_utils.landscape.mining import Mined, cosines, mine_peak, mine_vvv, peak_schedule
 from landscape_utils.training.state import epoch_seed
 from tests import ROOT
 
@@ -374,16 +375,16 @@ def test_wrong_weights_statistics_and_data_are_refused(model: nn.Module, data: D
 
 
 @pytest.mark.parametrize("bn", ["keep", "batch"])
-def test_the_loss_gradient_is_that_of_all_examples_together(
+def test_the_mean_gradient_is_that_of_all_examples_together(
     model: nn.Module, data: Data, bn: BatchNormStatistics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = copy.deepcopy(model.state_dict())
     expected, _ = gradient(model, space.flatten(model), *data, bn)
-    torch.testing.assert_close(loss_gradient(model, data, bn), expected)
+    torch.testing.assert_close(mean_gradient(model, data, bn=bn), expected)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     if bn == "keep":
-        monkeypatch.setattr(mining, "TOGETHER", 7)
-        torch.testing.assert_close(loss_gradient(model, data, bn), expected)
+        monkeypatch.setattr(class_gradients, "CPU_GRADIENT_BATCH", 7)
+        torch.testing.assert_close(mean_gradient(model, data, bn=bn), expected)
 
 
 @given(largest=st.floats(0.1, 100), smallest=st.floats(0.01, 10), batches=st.integers(1, 50))
