@@ -131,12 +131,12 @@ class Directions(Mapping[str, Tensor]):
         here = {"initial": 0, "best": run.best_epoch, "final": run.epochs[-1]}.get(str(epoch), epoch)
         to = {
             "init" if number == 0 else f"E={number}": space.flatten_state(run.weights(number), model)
-            for number in run.epochs
+            for number in (0, *_asked_for(run))
             if number != here
         }
         starts = {}
         if other is not None:
-            to |= {f"E'={n}": space.flatten_state(other.weights(n), model) for n in other.epochs if n}
+            to |= {f"E'={n}": space.flatten_state(other.weights(n), model) for n in _asked_for(other)}
             ends = {"independent": other.epochs[-1], "fresh": 0}
             starts = {name: space.flatten_state(other.weights(n), model) for name, n in ends.items()}
         return cls(model, data, checkpoints=to, starts=starts, **how)
@@ -225,6 +225,11 @@ class Directions(Mapping[str, Tensor]):
             **settings,
         )
         return mined.direction
+
+
+def _asked_for(run: Run) -> list[int]:
+    """List the epochs that were to be kept, and the last: not the initialisation, nor the best by test accuracy."""
+    return sorted({*run.spec.kept_epochs(), run.epochs[-1]} - {0})
 
 
 class Perturbed(NamedTuple):

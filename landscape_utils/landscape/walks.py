@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -146,21 +146,37 @@ def tolerance(grid: xr.Dataset) -> float:
     return max(LEAST, SHARE * float(np.ptp(seen))) if len(seen) else LEAST
 
 
+def named_by_depth(line: Line) -> Line:
+    """Name a curve by what stands out of its fall below L(theta) and as much above, whatever walls stand around.
+
+    A direction that is walked as far as its longer side takes to come back meets a wall on the other one, whose height
+    says nothing of the peak.
+    """
+    loss = line.loss.values
+    here = loss[int(np.argmin(abs(line.grid["lam"].values)))]
+    depth = fall(line)
+    seen = np.minimum(loss[np.isfinite(loss)], here + depth)
+    least = max(LEAST, SHARE * float(np.ptp(seen))) if depth > LEAST else tolerance(line.grid)
+    return replace(line, shape=shape_of(line.grid, tolerance=least))
+
+
 def two_sided_drop(line: Line) -> float:
     """Measure how deep a w-peak is: the smaller of the two sides' largest fall below the model's loss, in nats.
 
-    min over the sides of max(0, L(theta) - min over the side of L); 0 where a side does not fall.
+    min over the sides of max(0, L(theta) - min over the side of L); 0 where a side does not fall, NaN without L(theta).
     """
     lam, loss = line.grid["lam"].values, line.loss.values
     here = loss[int(np.argmin(abs(lam)))]
+    if not np.isfinite(here):
+        return float("nan")
     falls = [here - np.nanmin(loss[side], initial=here) for side in (lam < 0, lam > 0)]
     return float(max(0.0, min(falls)))
 
 
 def fall(line: Line) -> float:
-    """Measure the largest fall of the loss below the model's own anywhere on the curve, in nats."""
+    """Measure the largest fall of the loss below the model's own anywhere on the curve, in nats; NaN without that."""
     here = line.loss.values[int(np.argmin(abs(line.grid["lam"].values)))]
-    return float(max(0.0, here - np.nanmin(line.loss.values)))
+    return float(max(0.0, here - np.nanmin(line.loss.values))) if np.isfinite(here) else float("nan")
 
 
 def between(line: Line) -> Floats:

@@ -19,7 +19,7 @@ from landscape_utils.sections.gmi_mli_wpeak.claims import FITTED, end_loss
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 TALL = 30.0  # a range of losses (largest over log C) above which the axis is logarithmic
-FALLS = 0.005  # nats: curves that fall by less are shown whole
+FALLS = 1e-3  # nats: curves that fall by less are shown whole
 Key = Callable[[Line], str]
 Look = Literal["row", "barrier", "peak"]
 X = {False: "lambda", True: "lambda / s"}
@@ -67,7 +67,7 @@ def curve_matrix(
     *,
     colour: Key | None = None,
     relative: bool = False,
-    above: Key | None = None,
+    above: Callable[[Sequence[Line]], str] | None = None,
     look: Look = "row",
 ) -> Figure:
     """Draw a panel a condition and network.
@@ -76,9 +76,10 @@ def curve_matrix(
         lines: in the order of the rows.
         row: names a curve's condition.
         colour, relative: as in `curve_panel_axes`.
-        above: what stands above a panel, of its first curve; by default the perturbed model.
+        above: what stands above a panel; by default the perturbed model.
         look: at all losses, with one scale a `row`, which is logarithmic where decades are; or in each panel at its
-            own `barrier` between two models, or at its own `peak`: what is below the model, and as much above.
+            own `barrier` between two models, or at its own `peak` (P.E. have none): what is below the model, and as
+            much above.
     """
     lines = list(lines)
     rows, columns = (list(dict.fromkeys(map(key, lines))) for key in (row, _network))
@@ -91,8 +92,9 @@ def curve_matrix(
             if not found:
                 ax.axis("off")
                 continue
-            curve_panel_axes(found, ax=ax, title=(above or _place)(found[0]), colour=colour, relative=relative)
-            _scale(ax, of_row if look == "row" else found, look)
+            curve_panel_axes(found, ax=ax, title=(above or _place)(found), colour=colour, relative=relative)
+            whole = look == "row" or found[0].direction.startswith("P.E.")
+            _scale(ax, of_row if whole else found, "row" if whole else look)
         next(ax for ax in axes[i] if ax.axison).set_ylabel(name, fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     if labels:
@@ -246,10 +248,10 @@ def direction(line: Line) -> str:
     return line.direction
 
 
-def end_losses(line: Line) -> str:
-    """Write a second model's loss, and whether it has fitted."""
-    loss = end_loss(line)
-    return f"L(phi) = {loss:.2g}" + ("" if loss < FITTED * line.chance else ", not fitted")
+def end_losses(lines: Sequence[Line]) -> str:
+    """Write the network, and the losses of the second models, and whether they have fitted."""
+    told = [f"{end_loss(x):.2g}" + ("" if end_loss(x) < FITTED * x.chance else " (not fitted)") for x in lines]
+    return f"{lines[0].place}, L(phi) = {', '.join(told)}"
 
 
 def _scale(ax: Axes, lines: Sequence[Line], look: Look) -> None:
@@ -279,5 +281,5 @@ def _network(line: Line) -> str:
     return line.place.architecture
 
 
-def _place(line: Line) -> str:
-    return str(line.place)
+def _place(lines: Sequence[Line]) -> str:
+    return str(lines[0].place)

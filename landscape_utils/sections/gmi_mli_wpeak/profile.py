@@ -13,7 +13,7 @@ from typing import Any
 from landscape_utils.suite.profiles import POSITIVE, Rule, at_least, increasing
 
 PLAIN = {"momentum": 0.0}  # as the paper's text has it
-SCALES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
+SCALES = [0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0]
 _LINES: dict[str, Any] = {
     "draws": 5,
     "scales": SCALES,
@@ -34,12 +34,12 @@ _SMALL: dict[str, Any] = {
 }
 
 PROFILES: dict[str, dict[str, Any]] = {
-    # On trial seeds 100 to 102 the early training loss is 0.5 to 0.7 log C (the rule: 0.3 to 0.8), the late MLP
-    # recognises 94 % of its 1,000 images, which it could separate if there were 300, and the late ResNet all.
+    # On trial seeds 100 to 102 the early training loss is 0.5 to 0.7 log C (the rule: 0.3 to 0.8), and the late ones
+    # are below 0.1 log C: the MLP takes three times the ResNet's epochs to get there.
     "quick": {
         "dataset": "digits",
         "architectures": ["mlp", "resnet8"],
-        "overrides": {"mlp": PLAIN, "resnet8": {"model_options": {"width": 0.25}}},
+        "overrides": {"mlp": {**PLAIN, "epochs": 60}, "resnet8": {"model_options": {"width": 0.25}}},
         "recipes": ["anneal-lr"],
         "augment": False,
         "epochs": 20,

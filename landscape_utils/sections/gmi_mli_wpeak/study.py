@@ -19,13 +19,14 @@ from landscape_utils.kit import Floats
 from landscape_utils.landscape.directions import Around, Directions, Perturbed, Stage
 from landscape_utils.landscape.mining import cosines
 from landscape_utils.landscape.second_order import angles
-from landscape_utils.landscape.walks import TOWARDS, Line, Walk, draw, way_back
+from landscape_utils.landscape.walks import TOWARDS, Line, Walk, draw, named_by_depth, way_back
 from landscape_utils.training.runs import Run
 
 GAMMAS = (0.1, 0.5, 0.9)
 ALPHAS = (0.0, 0.1)
 NORMALISATIONS: tuple[Normalisation, ...] = ("global", "layer", "filter")
 BASE = Walk()
+ANOTHER = "Gau.11"  # draw, so that no curve is counted twice
 AWAY = Walk(None, span=TOWARDS, points=43)  # to another model: 43 points have both models among them
 
 
@@ -143,7 +144,7 @@ def gaussian_lines(around: Around, images: Labelled, *, draws: int = 5) -> list[
 def scaled_lines(around: Around, images: Labelled, scales: Sequence[float]) -> list[Line]:
     """Draw a Gaussian curve around models at every normalisation and scale (figures 16 and 17)."""
     return [
-        draw(here, "Gau.1", images, Walk(normalisation, scale=scale), place=place)
+        draw(here, ANOTHER, images, Walk(normalisation, scale=scale), place=place)
         for place, here in around.items()
         for normalisation, scale in product(NORMALISATIONS, scales)
     ]
@@ -204,10 +205,13 @@ def eigenvectors(here: Directions, end: str, k: int) -> list[str]:
 
 
 def there_and_back_line(here: Directions, name: str, images: Labelled, reach: float, place: Perturbed) -> Line:
-    """Draw a curve as far as the loss takes to be back at L(theta), or to the reach where it never falls or returns."""
+    """Draw a curve as far as the loss takes to be back at L(theta), or to the reach where it never falls or returns.
+
+    It is named by its depth, for the side that is back sooner becomes a wall.
+    """
     back = way_back(here, name, images, within=0.5)
     walk = Walk(scale=back if np.isfinite(back) and back > 1e-3 * reach else reach)
-    return draw(here, name, images, walk, place=place)
+    return named_by_depth(draw(here, name, images, walk, place=place))
 
 
 def mined_peaks(

@@ -79,13 +79,17 @@ def moments_hold(noise: Mapping[Perturbed, Noise]) -> Judgement:
     off = {place: abs(deviations(one)) for place, one in noise.items()}
     holds = {place: (x.to_array() <= ERRORS).all("variable") for place, x in off.items()}
     up_to = {place: max((lam for lam in LAMBDAS if bool(x.sel(lam=lam))), default=0.0) for place, x in holds.items()}
+    larger = [
+        float(one.measured.sel(lam=LAMBDAS[-1]).mean() / one.predicted["mean"].sel(lam=LAMBDAS[-1]))
+        for one in noise.values()
+    ]
     return judged(
         "ML-12",
         mean=means_by_seed({place: x["mean"].sel(lam=LAMBDAS[0]) for place, x in off.items()}),
         variance=means_by_seed({place: x["variance"].sel(lam=LAMBDAS[0]) for place, x in off.items()}),
         note="Both are within 3 errors, in all seeds, up to: "
         + ", ".join(f"{name} {min(of):g}" for name, of in _by_name(up_to).items())
-        + ".",
+        + f". At {LAMBDAS[-1]:g} the measured mean is {min(larger):.1f} to {max(larger):.1f} times the foretold one.",
     )
 
 
@@ -102,15 +106,21 @@ def centred_then_positive(noise: Mapping[Perturbed, Noise]) -> Judgement:
 
 
 def pieces_lie_along(drawn: Mapping[Departure, Pieces]) -> Judgement:
-    """ML-14: the share of second-order pieces along the curve, but for the first one, which is further off on MLI."""
+    """ML-14: the share of second-order pieces along the curve, but for the first one, which is further off on MLI.
+
+    In every network: a seed's number is that of its network with the smallest.
+    """
     errors = {way: piece_errors(p) for way, p in drawn.items()}
     gmi, mli = ({way.place: e for way, e in errors.items() if way.path == path} for path in ("GMI", "MLI"))
     most = max(float(e[1:].max()) for e in errors.values())
+    seeds: dict[int, list[float]] = {}
+    for place, e in mli.items():
+        seeds.setdefault(place.seed, []).append(float(e[0] / np.median(e[1:])))
     return judged(
         "ML-14",
         gmi=means_by_seed({place: (e[1:] <= NEAR).mean() for place, e in gmi.items()}),
         mli=means_by_seed({place: (e[1:] <= NEAR).mean() for place, e in mli.items()}),
-        start=means_by_seed({place: e[0] / np.median(e[1:]) for place, e in mli.items()}),
+        start=[min(of) for of in seeds.values()],
         note=f"The furthest piece but the first is {most:.1%} of the range off.",
     )
 

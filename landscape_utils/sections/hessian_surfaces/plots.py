@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,6 @@ from landscape_utils.suite.surfaces import LABELS, SURFACE, named, surface_map
 
 LOWEST = 0.01  # nats; where losses are smaller, the colour is the lowest one
 HIGHEST = 100.0  # times log C; where losses are larger, the colour is the highest one
-STEMS = {"initial": COLOURS[4], "early": COLOURS[0], "middle": COLOURS[2], "late": COLOURS[1]}
 
 
 def density_panels(spectra: Mapping[Perturbed, Spectrum], classes: int) -> Figure:
@@ -43,22 +43,22 @@ def density_panels(spectra: Mapping[Perturbed, Spectrum], classes: int) -> Figur
         classes: C, dotted.
     """
     networks = list(dict.fromkeys(place.architecture for place in spectra))
-    size = (9.2, 2.7 * len(networks) + 0.6)
+    size = (11.0, 2.7 * len(networks) + 0.6)
     figure, axes = plt.subplots(len(networks), 2, figsize=size, layout="constrained", squeeze=False)
     for (bulk, outliers), network in zip(axes, networks, strict=True):
         of = {place: s for place, s in spectra.items() if place.architecture == network}
         reach = 2 * max(abs(s.smallest) for s in of.values())
-        for place, spectrum in of.items():
+        for (place, spectrum), colour in zip(of.items(), cycle(COLOURS), strict=False):
             t, w = (spectrum.density[name].values for name in ("eigenvalue", "weight"))
             width = abs(spectrum.smallest) / 8 / max(float(np.ptp(t)), 1e-12)
             density = smoothed_density(spectrum.density, width=max(width, 1e-4), points=4000)
             inside = density.sel(eigenvalue=slice(-reach, reach))
             label = f"{place.stage}, E={place.epoch} [{spectrum.smallest:.2g}]"
-            bulk.semilogy(inside["eigenvalue"], inside.clip(min=1e-12), color=STEMS[place.stage], lw=1.5, label=label)
+            bulk.semilogy(inside["eigenvalue"], inside.clip(min=1e-12), color=colour, lw=1.5, label=label)
             order = np.argsort(t.ravel())[::-1]
             above = np.cumsum(w.ravel()[order]) / len(t) * float(spectrum.density.attrs["size"])
             x = t.ravel()[order]
-            outliers.plot(x[x > 0], above[x > 0], color=STEMS[place.stage], lw=1.5, drawstyle="steps-post")
+            outliers.plot(x[x > 0], above[x > 0], color=colour, lw=1.5, drawstyle="steps-post", label=label)
         top = max(line.get_ydata().max() for line in bulk.lines)
         bulk.set_ylim(1e-4 * top, 3 * top)
         bulk.axvline(0, color="black", ls=":", lw=1)
@@ -67,9 +67,9 @@ def density_panels(spectra: Mapping[Perturbed, Spectrum], classes: int) -> Figur
         outliers.axhline(classes, color="black", ls=":", lw=1)
         bulk.set_ylabel(f"{network}\ndensity", fontsize=10)
         outliers.set_ylabel("eigenvalues above it", fontsize=10)
-        bulk.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(of))
+        outliers.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for ax in axes[-1]:
-        ax.set_xlabel("eigenvalue (nats per unit of weight, squared)", fontsize=10)
+        ax.set_xlabel("eigenvalue (nats per squared unit of weight)", fontsize=10)
     return figure
 
 

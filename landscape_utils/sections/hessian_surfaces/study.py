@@ -20,7 +20,7 @@ from landscape_utils.landscape.directions import Around, Directions, Perturbed, 
 from landscape_utils.landscape.hessian import hessian_density
 from landscape_utils.landscape.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
 from landscape_utils.landscape.traces import CONFIDENCE
-from landscape_utils.landscape.walks import SPAN, TOWARDS, way_back
+from landscape_utils.landscape.walks import SPAN, TOWARDS, tolerance, way_back
 
 LAMBDAS = (0.001, 0.003, 0.01)  # the paper's two, and one between them
 SIGMA = 1.0
@@ -29,6 +29,8 @@ CENTRES = 11  # points that get a second-order piece
 REACH = 0.05  # half a piece's length, in lambda
 EIGENPAIRS = (("P.E.1", "P.E.2"), ("N.E.1", "N.E.2"), ("P.E.1", "N.E.1"))
 LEVEL = 1e-4  # nats; a smaller change is none
+WALL = 0.9  # of a bottle's border
+BEYOND = 1.5  # times the way back: the wall around a bottle's bottom is in the picture
 LEAST_WAY = 1e-3  # of the reach; an N.E. direction that is back sooner has no fall
 
 # --- spectra -----------------------------------------------------------------------------------------------------
@@ -303,9 +305,9 @@ def named_surface(
     """Evaluate the plane of two named directions, each in the window where its shape is, the second orthogonal.
 
     Checkpoints lie at lambda = 1 on [-1, 2], and mined directions keep their length, on [-1, 1]. N.E. directions end
-    where the loss is back at L(theta), on average over both sides, along the one that takes longest; P.E. and the
-    gradient at `reach` |theta|, and Gaussian ones at ten times that, for nearer nothing happens. BatchNorm's statistics
-    are updated at every point, or kept where the directions rest on kept ones.
+    half as far again as the loss takes to be back at L(theta), on average over both sides, along the one that takes
+    longest; P.E. and the gradient end at `reach` |theta|, and Gaussian ones at ten times that, for nearer nothing
+    happens. BatchNorm's statistics are updated at every point, or kept where the directions rest on kept ones.
 
     Args:
         here: around the model.
@@ -320,7 +322,7 @@ def named_surface(
     """
     how: evaluate.Options = {"bn": "keep" if here.bn == "keep" else "update", "progress": progress}
     backs = [way_back(here, name, images, bn=how["bn"], on_average=True) for name in names if name.startswith("N.E.")]
-    back = max((r for r in backs if LEAST_WAY * reach < r < np.inf), default=reach)
+    back = max((BEYOND * r for r in backs if LEAST_WAY * reach < r < np.inf), default=reach)
     d1, d2 = (_stretched(here, name, back if name.startswith("N.E.") else reach) for name in names)
     spans = tuple(TOWARDS if is_checkpoint(name) else SPAN for name in names)
     grid = evaluate.surface(
@@ -387,21 +389,21 @@ def _risen(grid: xr.Dataset) -> Floats:
     return loss
 
 
-def ring_means(grid: xr.Dataset) -> Floats:
-    """Average the loss over square rings around the centre of a square grid, from the centre to the border."""
+def walled(grid: xr.Dataset) -> float:
+    """Measure the share of the border on which the loss is above the model's."""
     loss = _risen(grid)
-    middle = len(loss) // 2
-    away = abs(np.arange(len(loss)) - middle)
-    ring = np.maximum.outer(away, away)
-    means: Floats = np.array([loss[ring == r].mean() for r in range(middle + 1)])
-    return means
+    i, j = (int(np.argmin(abs(grid[name].values))) for name in ("lam1", "lam2"))
+    inner = np.zeros_like(loss, dtype=bool)
+    inner[1:-1, 1:-1] = True
+    return float((loss[~inner] > loss[i, j]).mean())
 
 
 def surface_shape(grid: xr.Dataset) -> str:
     """Name a surface around its model by rule: bowl, bottle, dome, saddle, or flat.
 
     By the signs of `axis_changes`: both up is a bowl, one up and one down a saddle. Both down is a bottle's bottom
-    where the rings around the centre rise again towards the border, else a dome. Changes below 0.0001 nats are flat.
+    where there is a wall around the moat, nine tenths of the border above the model, else a dome. Changes below
+    0.0001 nats are flat.
     """
     changes = axis_changes(grid)
     if (abs(changes) < LEVEL).any():
@@ -410,15 +412,15 @@ def surface_shape(grid: xr.Dataset) -> str:
         return "bowl"
     if changes.prod() < 0:
         return "saddle"
-    means = ring_means(grid)
-    return "bottle" if means[-1] > means.min() + LEVEL else "dome"
+    return "bottle" if walled(grid) >= WALL else "dome"
 
 
 def axis_names(grid: xr.Dataset) -> tuple[str, str]:
     """Name the two curves through the model along the axes, in the paper's words."""
     first = grid.sel(lam2=0, method="nearest").rename(lam1="lam")
     second = grid.sel(lam1=0, method="nearest").rename(lam2="lam")
-    return shape_of(first).name or "no name", shape_of(second).name or "no name"
+    names = [shape_of(cut, tolerance=tolerance(cut)).name or "no name" for cut in (first, second)]
+    return names[0], names[1]
 
 
 def surface_table(surfaces: Mapping[Perturbed, Mapping[str, xr.Dataset]]) -> xr.Dataset:

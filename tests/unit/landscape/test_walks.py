@@ -84,3 +84,19 @@ def test_the_way_back_is_where_neither_side_is_below_the_model(small: Dataset) -
     assert loss(mean / 1.06) + loss(-mean / 1.06) < 2 * loss(0)
     assert loss(mean * 1.06) + loss(-mean * 1.06) >= 2 * loss(0)
     assert mean < back
+
+
+def test_a_wall_on_the_shorter_side_does_not_hide_a_peak() -> None:
+    lam, loss = [-3, -2, -1, 0, 1, 2, 3], [900, 3.0, 1.98, 2.0, 1.9, 1.5, 2.1]
+    whole = line_of(lam, loss)
+    assert whole.shape.name != "w-peak"
+    assert walks.named_by_depth(whole).shape.name == "w-peak"
+    assert walks.named_by_depth(whole).shape.tolerance == pytest.approx(0.01 * 1.0)
+    basin = line_of([-2, -1, 0, 1, 2], [3, 1.5, 1, 1.5, 3])
+    assert walks.named_by_depth(basin).shape.name == "v-basin"
+
+
+def test_without_the_models_loss_there_is_no_fall() -> None:
+    lost = line_of([-2, -1, 0, 1, 2], [3, 1, np.nan, 1, 3])
+    assert np.isnan(walks.fall(lost))
+    assert np.isnan(walks.two_sided_drop(lost))

@@ -28,16 +28,16 @@ def test_densities_are_bulks_as_far_as_the_smallest_eigenvalues_tell() -> None:
     found = {MLP: early, place("mlp"): late, RESNET: early}
     figure = pictures.density_panels(found, 10)
     assert len(figure.axes) == 4
-    bulk, _, other, _ = figure.axes
+    bulk, counts, other, further = figure.axes
     assert bulk.get_yscale() == "log"
     assert [ax.get_ylabel() for ax in (bulk, other)] == ["mlp\ndensity", "resnet8\ndensity"]
-    assert [text.get_text() for text in bulk.get_legend().get_texts()] == ["early, E=1 [-2]", "late, E=9 [-1]"]
-    assert [text.get_text() for text in other.get_legend().get_texts()] == ["early, E=1 [-2]"]
+    assert [text.get_text() for text in counts.get_legend().get_texts()] == ["early, E=1 [-2]", "late, E=9 [-1]"]
+    assert [text.get_text() for text in further.get_legend().get_texts()] == ["early, E=1 [-2]"]
     curves = [line for line in bulk.lines if not line.get_label().startswith("_")]
-    assert [line.get_color() for line in curves] == [pictures.STEMS["early"], pictures.STEMS["late"]]
+    assert [line.get_color() for line in curves] == list(pictures.COLOURS[:2])
     for line in curves:
         x, y = line.get_xdata(), line.get_ydata()
-        assert abs(x).max() <= 8  # four times the largest of the smallest
+        assert abs(x).max() <= 4  # twice the largest of the smallest
         assert abs(x[np.argmax(y)]) < 0.1
     # An eighth of |smallest| is the width: 0.8 at 0 is 0.8 / (sqrt(2 pi) / 4) for early, and twice that for late.
     tops = [line.get_ydata().max() for line in curves]
