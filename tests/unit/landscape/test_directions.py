@@ -128,9 +128,8 @@ def test_around_a_run_its_checkpoints_and_those_of_another_are_named(small: Data
         for s in (0, 1)
     ]
     here = Directions.around(runs[0], 1, small.train, other=runs[1], k=1)
-    kept = [f"E={e}" for e in runs[0].epochs if e not in (0, 1)]
-    theirs = [f"E'={e}" for e in runs[1].epochs if e]
-    assert list(here) == ["Gau.", "Neg. Grad.", "init", *kept, *theirs, "P.E.1", "N.E.1", "Mine", "vvv"]
+    named = ["init", "E=3", "E'=1", "E'=3"]  # whichever epoch was the best on the test images, nobody asked for it
+    assert list(here) == ["Gau.", "Neg. Grad.", *named, "P.E.1", "N.E.1", "Mine", "vvv"]
 
     def weights(run: Run, epoch: int) -> Tensor:
         return space.flatten(run.model(epoch))
