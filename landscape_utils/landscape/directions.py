@@ -92,8 +92,8 @@ class Directions(Mapping[str, Tensor]):
             seed: of the Gaussian directions and of mining.
             bn: of gradient, Hessian and `Mine`: `keep` BatchNorm's statistics, for curves with No UpBN, or take the
                 `batch`'s, for curves with UpBN.
-            peak, vvv: settings of `mine_peak` and `mine_vvv`; where the peak's lack an `lr` or
-                `epochs`, `peak_schedule` chooses them, by its own `growth` and `most`.
+            peak, vvv: settings of `mine_peak` and `mine_vvv`; where the peak's lack an `lr` or `epochs`,
+                `peak_schedule` chooses them.
             progress: bars for what takes long.
 
         Raises:
@@ -196,11 +196,10 @@ class Directions(Mapping[str, Tensor]):
     def mined_peak(self) -> Tensor:
         """Mine a direction by algorithm 1."""
         settings: dict[str, Any] = {"batch_size": 128, "bn": self.bn, "seed": self._seed, **self._peak}
-        rule = {name: settings.pop(name) for name in ("growth", "most") if name in settings}
         if "lr" not in settings or "epochs" not in settings:
             inputs, _ = resident(self.model, self.data)
             batches = math.ceil(len(inputs) / settings["batch_size"])
-            rate, epochs = peak_schedule(self.spectrum["eigenvalue"].values, batches, **rule)
+            rate, epochs = peak_schedule(self.spectrum["eigenvalue"].values, batches)
             settings = {"lr": rate, "epochs": epochs, **settings}
         return mine_peak(self.model, self.data, progress=self._progress, **settings).direction
 

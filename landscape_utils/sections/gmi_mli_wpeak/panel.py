@@ -16,7 +16,7 @@ from landscape_utils.suite.plots import to_png
 from landscape_utils.suite.widgets import Panel, Shown, walk_controls
 
 COARSE = 11  # points of the first curve that is shown
-GIVEN = "# model and images are those the panel was given; around = lu.Directions(model, images)"
+GIVEN = "# model, images and around, its lu.Directions, are those that the panel was given"
 
 
 def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: int = 41) -> Panel:

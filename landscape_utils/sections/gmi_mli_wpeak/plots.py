@@ -131,7 +131,9 @@ def angle_histograms(
     descent: Mapping[Perturbed, float],
     dimensions: Mapping[Perturbed, int],
 ) -> Figure:
-    """Draw the angles of Gaussian with descent directions, the prediction 90 +- (180/pi)/sqrt(d), and the descents'.
+    """Draw the angles of Gaussian with descent directions, and the prediction 90 +- (180/pi)/sqrt(d).
+
+    The descent directions' own angle stands above, and is drawn where it is as near.
 
     Args:
         gaussian: in degrees, by perturbed model and descent direction.
@@ -151,7 +153,9 @@ def angle_histograms(
         ax.plot(x, density, color="black", lw=1.2, label="1/sqrt(d)")
         for i, place in enumerate(of):
             ax.axvline(descent[place], color=COLOURS[1], lw=1.6, label=None if i else "gradient and solution")
-        ax.set_title(f"{title}\nwith {name}", fontsize=9)
+        between = np.mean([descent[place] for place in of])
+        ax.set_title(f"{title}, with {name}\ngradient and solution: {between:.0f} degrees", fontsize=9)
+        ax.set_xlim(90 - 5 * spread, 90 + 5 * spread)
         ax.set_yticks([])
         ax.tick_params(labelsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -28,7 +28,7 @@ from landscape_utils.suite.plots import COLOURS, RATES, to_png
 from landscape_utils.suite.surfaces import VIEWS, named, surface_3d, surface_map
 from landscape_utils.suite.widgets import Panel, Shown, choice, walk_controls
 
-GIVEN = "# model and images are those the panel was given; around = lu.Directions(model, images)"
+GIVEN = "# model, images and around, its lu.Directions, are those that the panel was given"
 COARSEST = 3  # points along a direction of the first surface that is shown
 
 

@@ -172,10 +172,10 @@ def test_where_nothing_is_told_the_spectrum_sets_the_mining(named: Directions, m
         return type("Mined", (), {"direction": named.weights})
 
     monkeypatch.setattr(module, "mine_peak", mine)
-    here = Directions(named.model, named.data, k=2, peak={"batch_size": 20, "growth": 2.0}, bn="batch", progress=False)
+    here = Directions(named.model, named.data, k=2, peak={"batch_size": 20}, bn="batch", progress=False)
     here.mined_peak()
     batches = -(-named.data.size // 20)
-    rate, epochs = peak_schedule(here.spectrum.eigenvalue, batches, growth=2.0)
+    rate, epochs = peak_schedule(here.spectrum.eigenvalue, batches)
     assert [(h["lr"], h["epochs"], h["batch_size"], h["bn"]) for h in seen] == [(rate, epochs, 20, "batch")]
     given = Directions(named.model, named.data, peak={"lr": 0.3, "epochs": 7})
     given.mined_peak()
