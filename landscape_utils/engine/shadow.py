@@ -7,6 +7,7 @@ and what they hold are copied, but for what cannot be (locks, files, generators)
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
 from functools import partial
 from types import MethodType
@@ -51,7 +52,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """Find the module inside wrappers that only run it."""
     if isinstance(model, DataParallel | DistributedDataParallel):
         return unwrapped(model.module)
-    if isinstance(model, torch._dynamo.OptimizedModule):
+    # Asked for, torch._dynamo is imported, which takes a second; what it compiled has imported it.
+    if "torch._dynamo" in sys.modules and isinstance(model, torch._dynamo.OptimizedModule):
         return unwrapped(model._orig_mod)
     return model
 

@@ -56,12 +56,12 @@ def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
         ValueError: no cell tagged `panel` ends with that name.
     """
     notebook = read_notebook(path)
-    sources = [_with(given, c) for c in notebook.cells if {PANEL, "parameters"} & {*c.metadata.get("tags", [])}]
+    sources = [_with(given, cell) for cell in notebook["cells"] if {PANEL, "parameters"} & {*cell["tags"]}]
     if not sources or not sources[-1].endswith(f"\n{PANEL}"):
         raise ValueError(
             f"{path} has no panel; tag the cells it needs `{PANEL}`, and end the last with a line that says `{PANEL}`"
         )
-    texts = [part for c in notebook.cells if c.cell_type == "markdown" for part in c.source.split("\n\n")]
+    texts = [t for c in notebook["cells"] if c["cell_type"] == "markdown" for t in c["source"].split("\n\n")]
     said = [*texts[:2], next((t for t in texts if t.startswith(QUESTION)), "")]
     cells = [
         nbformat.v4.new_markdown_cell("\n\n".join(said)),
@@ -69,14 +69,16 @@ def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
         nbformat.v4.new_code_cell(PANEL),
         nbformat.v4.new_markdown_cell(next((t for t in texts if t.startswith(KEY_POINT)), "")),
     ]
-    made: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
+    made: nbformat.NotebookNode = nbformat.v4.new_notebook(
+        cells=cells, metadata=nbformat.from_dict(notebook["metadata"])
+    )
     return made
 
 
-def _with(given: Mapping[str, Any], cell: nbformat.NotebookNode) -> str:
+def _with(given: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     """Return a cell's code; after the parameters, those that were given."""
-    values = given if "parameters" in cell.metadata.tags else {}
-    return "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in values.items())])
+    values = given if "parameters" in cell["tags"] else {}
+    return "\n".join([cell["source"], *(f"{name} = {value!r}" for name, value in values.items())])
 
 
 def serve(folder: Path, *, ip: str, port: int) -> None:

@@ -68,7 +68,9 @@ def cells_of(path: Path, assignments: Sequence[str], out: Path) -> list[Cell]:
         name, equals, text = assignment.partition("=")
         parts = _parts(text) if equals else [text]
         choices[name] = [execute.parse(path, [f"{name}={part}" if equals else name])[name] for part in parts]
-    code = store.digest({"code": [c.source for c in read_notebook(path).cells if c.cell_type == "code"]})
+    code = store.digest(
+        {"code": [cell["source"] for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]}
+    )
     swept = [name for name, values in choices.items() if len(values) > 1]
     cells = []
     for combination in product(*choices.values()):
