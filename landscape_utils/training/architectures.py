@@ -207,22 +207,39 @@ def vgg(
     head: str = "linear",
 ) -> nn.Module:
     """Stack torchvision's VGG features, a global average and a head; vgg16 with "table3" is Table 3."""
-    from torchvision.models.vgg import cfgs, make_layers
+    from torchvision.models.vgg import cfgs
 
     if head not in _HEADS:
         raise unknown("head of a VGG", head, _HEADS)
-    sizes = [size if isinstance(size, str) else _scaled(size, width) for size in cfgs[cfg]]
+    model = _stacked(cfgs[cfg], width, shape, _HEADS[head](_scaled(512, width), classes), batchnorm=batchnorm)
+    _keep_biases(model, bias)
+    return model
+
+
+def vgg8(shape: Shape, classes: int, *, width: float = 1.0) -> nn.Module:
+    """Stack eight convolutions, narrow early and wide late, and three linear layers: Table 3 in small, for 16x16."""
+    last = _scaled(256, width)
+    head = _dense([last, last, last, classes])[1:]
+    return _stacked([16, 16, "M", 32, 32, "M", 128, 128, "M", 256, 256], width, shape, head)
+
+
+def _stacked(
+    sizes: Sequence[int | str], width: float, shape: Shape, head: nn.Module, *, batchnorm: bool = True
+) -> nn.Module:
+    """Put a VGG's convolutions and pools, a global average and a head together."""
+    from torchvision.models.vgg import make_layers
+
+    scaled = [size if isinstance(size, str) else _scaled(size, width) for size in sizes]
     parts = {
-        "features": make_layers(sizes, batchnorm),
+        "features": make_layers(scaled, batchnorm),
         "avgpool": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
-        "classifier": _HEADS[head](_scaled(512, width), classes),
+        "classifier": head,
     }
     model = nn.Sequential(OrderedDict(parts))
     _fit_channels(model, shape[0])
     _round_pools_up(model)
     _he_init(model)
-    _keep_biases(model, bias)
     return model
 
 

@@ -9,6 +9,7 @@ resolution, pools that round up, and one global average, so that 8x8 to 224x224 
     feedforward                           -
     resnet8/20/32/56/110, each also -ns   -                                  (-ns: no skip connections)
     resnet18                              width=1.0, stem="cifar" | "imagenet"
+    vgg8                                  width=1.0
     vgg11/16/19                           batchnorm=True, bias (as fcn's), width=1.0, head="linear" | "table3"
     googlenet, dla, alexnet               -
     mobilenet_v2, resnext101              pretrained=False
@@ -120,6 +121,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{f"resnet{depth}": partial(architectures.cifar_resnet, depth, True) for depth in (8, 20, 32, 56, 110)},
     **{f"resnet{depth}-ns": partial(architectures.cifar_resnet, depth, False) for depth in (8, 20, 32, 56, 110)},
     "resnet18": architectures.resnet18,
+    "vgg8": architectures.vgg8,
     "vgg11": partial(architectures.vgg, "A"),
     "vgg16": partial(architectures.vgg, "D"),
     "vgg19": partial(architectures.vgg, "E"),

@@ -14,6 +14,7 @@ LIGHT = {
     "resnet8": {},
     "resnet20-ns": {},
     "resnet18": {"width": 0.125},
+    "vgg8": {"width": 0.25},
     "vgg16": {"width": 0.125},
     "googlenet": {},
     "dla": {},
@@ -30,6 +31,7 @@ def test_the_registry_is_what_the_package_promises():
     dense = ["mlp", "fcn", "feedforward"]
     conv = [
         "resnet18",
+        "vgg8",
         "vgg11",
         "vgg16",
         "vgg19",
