@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from landscape_utils.data.datasets import Dataset, Labelled
 from landscape_utils.engine.features import class_manifolds
 from landscape_utils.engine.layers import main_layers
+from landscape_utils.kit import Floats
 from landscape_utils.kit.bars import BAR, Tick
 from landscape_utils.memorization.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
 from landscape_utils.memorization.manifolds import mftma
@@ -24,6 +24,7 @@ from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import default_device, train
 
+NEVER = 1.0  # a training accuracy that none exceeds
 ACCURACIES = ("train_accuracy", "test_accuracy", "step")
 LABELS = {
     "dimension": "manifold dimension",
@@ -39,7 +40,7 @@ class Networks(Protocol):
 
     @property
     def course(self) -> xr.Dataset:
-        """Return accuracies and test loss over (seed, step); NaN after a network's end."""
+        """Return accuracies and test loss over (seed, step)."""
 
     def model(self, seed: int, moment: Moment) -> nn.Module:
         """Build a seed's network at its best test accuracy or at its end."""
@@ -53,9 +54,9 @@ class Runs:
 
     @property
     def course(self) -> xr.Dataset:
-        """Return accuracies and test loss over (seed, step); NaN after a network's end."""
+        """Return accuracies and test loss over (seed, step)."""
         parts = [run.history[list(MEASURED)].rename(epoch="step") for run in self.runs.values()]
-        return xr.concat(parts, dim=xr.Variable("seed", list(self.runs)), join="outer", combine_attrs="drop")
+        return xr.concat(parts, dim=xr.Variable("seed", list(self.runs)), join="exact", combine_attrs="drop")
 
     def model(self, seed: int, moment: Moment) -> nn.Module:
         """Build a seed's network at its best test accuracy or at its end."""
@@ -66,8 +67,8 @@ class Runs:
 class Family:
     """An architecture that comes in widths, on one dataset.
 
-    Networks with one hidden layer (`mlp`) train all seeds at once, the whole training set in every step, to the last
-    step; others train one by one, as their recipe says.
+    Networks with one hidden layer (`mlp`) train all seeds at once, the whole training set in every step; others train
+    one by one, as their recipe says. All train to the last step, fitted or not, so that widths compare.
 
     Attributes:
         specs: one a seed; their width is replaced.
@@ -96,7 +97,7 @@ class Family:
         """
         if self.unit == "step":
             return self._together(width, progress)
-        wide = [replace(s, model_options={**s.model_options, "width": width}) for s in self.specs]
+        wide = [replace(s, stop_at=NEVER, model_options={**s.model_options, "width": width}) for s in self.specs]
         return Runs({spec.seed: train(spec, data=self.data, progress=progress is True) for spec in wide})
 
     def _together(self, width: float, progress: bool | Tick) -> Trained:
@@ -141,21 +142,22 @@ def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: b
 
 def _outcome(course: xr.Dataset, moment: Moment) -> dict[str, float]:
     """Return the accuracies of one network at its best or at its end, and when that is."""
-    known = course.isel(step=slice(1, None)).dropna("step", subset=["test_accuracy"])
-    at = known.isel(step=int(known["test_accuracy"].values.argmax()) if moment == "best" else -1)
+    after = course.isel(step=slice(1, None))
+    at = after.isel(step=int(after["test_accuracy"].values.argmax()) if moment == "best" else -1)
     return {name: float(at[name]) for name in ACCURACIES}
 
 
-def geometry(
-    model: nn.Module, test: Labelled, *, points: int, n_t: int = 200, rank: int | None = None, seed: int = 0
-) -> dict[str, float]:
+def geometry(model: nn.Module, test: Labelled, *, points: int, n_t: int = 200, seed: int = 0) -> dict[str, float]:
     """Measure the test manifolds in the last layer before the classifier.
+
+    What the centres share stays in: MFTMA's own choice of how much to remove changes from network to network, and of
+    ten classes little is left where it takes three directions (on trial seeds, radii of 1 beside radii of 30).
 
     Args:
         model: any with two layers or more.
         test: examples with their true labels.
         points: M, examples a class.
-        n_t, rank: as for `mftma`.
+        n_t: as for `mftma`.
         seed: of the drawn examples and of MFTMA's vectors.
 
     Returns:
@@ -168,24 +170,43 @@ def geometry(
     bound = {"bound": float(min(next(iter(clouds.values())).shape[1], points))}
     if not any(bool(cloud.any()) for cloud in clouds.values()):
         return bound | dict.fromkeys(LABELS, np.nan)
-    manifolds = mftma(clouds, n_t=n_t, rank=rank, seed=seed)
+    manifolds = mftma(clouds, n_t=n_t, rank=0, seed=seed)
     return bound | {name: float(manifolds[name]) for name in LABELS}
 
 
 def courses(by_width: Mapping[float, xr.Dataset]) -> xr.Dataset:
-    """Stack the courses of all widths, over (width, seed, step); a network that has ended stays as it was."""
+    """Stack the courses of all widths, over (width, seed, step)."""
     widths = xr.Variable("width", list(by_width))
-    together = xr.concat(list(by_width.values()), dim=widths, join="outer", combine_attrs="drop_conflicts")
-    known = together["test_accuracy"].transpose(..., "step").notnull().values
-    latest = np.maximum.accumulate(np.where(known, np.arange(known.shape[-1]), 0), axis=-1)
-    return together.map(lambda values: values.transpose(..., "step").copy(data=_taken(values, latest)))
-
-
-def _taken(values: xr.DataArray, places: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.take_along_axis(values.transpose(..., "step").values, places, axis=-1)
+    return xr.concat(list(by_width.values()), dim=widths, join="exact", combine_attrs="drop_conflicts")
 
 
 def threshold(table: xr.Dataset) -> float:
     """Find the narrowest width whose networks fit 99 % of their labels at the end, on average; NaN for none."""
     fits = table["train_accuracy"].sel(moment="final").mean("seed") >= MEMORIZED
     return float(fits["width"].values[fits.values][0]) if fits.any() else float("nan")
+
+
+def turning_points(curve: Floats) -> tuple[int, int]:
+    """Find the dip and the peak for which the smaller one of rise and second fall is largest; the lowest such dip.
+
+    Args:
+        curve: shape (widths,), of three widths at least.
+    """
+    pairs = combinations(range(len(curve) - 1), 2)
+    return max(pairs, key=lambda pair: (min(changes_between(curve, *pair)[1:]), -curve[pair[0]]))
+
+
+def changes_between(curve: Floats, dip: int, peak: int) -> tuple[float, float, float]:
+    """Return by how much a curve falls to its dip, rises to its peak, and falls to its end."""
+    return curve[0] - curve[dip], curve[peak] - curve[dip], curve[peak] - curve[-1]
+
+
+def unmemorized(accuracy: Floats, epsilon: float, classes: int) -> Floats:
+    """Return the expected accuracy on training labels of networks that memorize none: (1 - epsilon) a + epsilon / C.
+
+    Args:
+        accuracy: a, on true labels of new examples; of any shape.
+        epsilon: share of the training labels that are redrawn, uniformly over the classes.
+        classes: C.
+    """
+    return (1 - epsilon) * accuracy + epsilon / classes

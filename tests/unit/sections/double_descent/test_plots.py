@@ -17,22 +17,31 @@ def bold(ax) -> dict:
     return {line.get_label(): line for line in ax.lines if line.get_marker() == "o"}
 
 
-def test_accuracies_show_every_seed_and_the_mean() -> None:
+def test_errors_show_every_seed_and_the_mean() -> None:
     made = whole()
-    ax = pictures.accuracy_by_width(made)
+    ax = pictures.error_by_width(made)
     lines = bold(ax)
     assert list(lines) == ["test, at its best", "test, at the end", "training labels, at the end"]
     final = made["test_accuracy"].sel(moment="final")
-    np.testing.assert_allclose(lines["test, at the end"].get_ydata(), final.mean("seed"))
+    np.testing.assert_allclose(lines["test, at the end"].get_ydata(), 1 - final.mean("seed"))
     assert len(ax.lines) == 3 * (5 + 1) + 1
-    assert ax.lines[-1].get_xdata()[0] == 32  # the threshold
+    assert ax.lines[-1].get_xdata()[0] == 32
+    assert ax.lines[-1].get_label() == "99% of the training labels are fitted from here on"
     assert [t.get_text() for t in ax.get_xticklabels()] == [str(w) for w in WIDTHS]
 
 
-def test_geometry_has_an_axes_for_each_measure() -> None:
+def test_dimension_stands_above_what_the_end_adds_to_it() -> None:
+    made = whole()
+    above, below = pictures.dimension_by_width(made).axes
+    ends = {name: line.get_ydata() for name, line in bold(above).items()}
+    assert list(ends) == ["at its best", "at the end"]
+    (added,) = bold(below).values()
+    np.testing.assert_allclose(added.get_ydata(), ends["at the end"] - ends["at its best"])
+
+
+def test_geometry_has_an_axes_for_each_other_measure() -> None:
     figure = pictures.geometry_by_width(whole())
     assert [ax.get_ylabel().split("\n")[0] for ax in figure.axes] == [
-        "manifold dimension",
         "manifold radius",
         "centre correlation",
         "manifold capacity",
@@ -41,29 +50,21 @@ def test_geometry_has_an_axes_for_each_measure() -> None:
     assert all(found == {pictures.COLOURS[0].lower(), pictures.COLOURS[1].lower()} for found in colours)
 
 
-def test_what_memorization_adds_is_a_share_of_its_largest() -> None:
-    made = table(noise=0)
-    made["dimension"].loc[{"moment": "best"}] = 1.0
-    made["test_accuracy"].loc[{"moment": "best"}] = 1.0
-    ax = pictures.memorization_adds(made)
-    lines = bold(ax)
-    assert list(lines) == ["test error (at most 0.6)", "manifold dimension (at most 6)"]
-    assert all(line.get_ydata().max() == pytest.approx(1) for line in lines.values())
-    assert lines["manifold dimension (at most 6)"].get_ydata().argmax() == 3
-
-
-def test_time_and_width_marks_where_labels_are_fitted() -> None:
-    steps, widths = np.arange(0, 60, 10), [2, 4, 8]
-    fit = np.clip(steps / 40 * np.array([[0.5], [1.0], [2.0]]), 0, 1)
-    values = {"train_accuracy": fit, "test_accuracy": fit / 2}
+def test_time_and_width_marks_where_labels_are_fitted_and_its_colours_end_at_the_peak() -> None:
+    steps, widths = np.arange(0, 60, 10), [2, 4, 8, 16]
+    fit = np.clip(steps / 40 * np.array([[0.5], [1.0], [2.0], [2.0]]), 0, 1)
+    values = {"train_accuracy": fit, "test_accuracy": fit / 2 * np.array([[1.0], [1.0], [0.8], [0.9]])}
     course = xr.Dataset(
         {name: (("width", "seed", "step"), v[:, None]) for name, v in values.items()},
         coords={"width": widths, "step": steps},
     )
     ax = pictures.time_and_width(course, unit="epoch")
     mesh = ax.collections[0]
-    np.testing.assert_allclose(mesh.get_array(), fit[:, 1:].T / 2)  # the start has no place in a logarithm
+    # The start has no place in a logarithm.
+    np.testing.assert_allclose(mesh.get_array(), 1 - values["test_accuracy"][:, 1:].T)
+    assert mesh.norm.vmax == pytest.approx(0.6)  # of width 8: width 2, before the dip, errs more
     assert ax.get_ylabel() == "training time (epochs)"
     assert "99%" in ax.get_title()
     never = pictures.time_and_width(course * 0.5)
     assert never.get_title() == ""
+    assert never.collections[0].norm.vmax == pytest.approx(1 - 0.4 / 2)

@@ -1,17 +1,23 @@
 """Networks of several widths are gathered alike, however they were trained."""
 
+import runpy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
 from torch import nn
 
 import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset, Labelled
 from landscape_utils.sections.double_descent import study
+from landscape_utils.suite.exercises import check_function
 from landscape_utils.training.recipes import RunSpec
+from tests import ROOT
 
 
 def family(data: Dataset, model: str, **options: Any) -> study.Family:
@@ -25,7 +31,7 @@ def test_both_kinds_of_networks_give_the_same_table(
 ) -> None:
     kind = family(small, model, epochs=epochs)
     networks = {width: kind.train(width, progress=False) for width in widths}
-    table = study.by_moment(networks, small.test, points=8, n_t=20, rank=0, progress=False)
+    table = study.by_moment(networks, small.test, points=8, n_t=20, progress=False)
     assert dict(table.sizes) == {"width": 2, "seed": 2, "moment": 2}
     assert set(table.data_vars) == {*study.ACCURACIES, *study.GEOMETRY, "parameters"}
     for width, some in networks.items():
@@ -55,7 +61,7 @@ def test_the_manifolds_are_the_hidden_layers_of_test_examples(small: Dataset) ->
     with torch.no_grad():
         hidden = torch.relu(model[1](small.test.inputs.flatten(1)))  # type: ignore[index]
     clouds = [hidden[small.test.targets == c] for c in range(3)]  # ten each: all are drawn, in another order
-    wanted = lu.mftma(clouds, n_t=2000, seed=5)
+    wanted = lu.mftma(clouds, n_t=2000, seed=5, rank=0)
     for name in study.LABELS:
         assert got[name] == pytest.approx(float(wanted[name]), rel=0.15)
     assert got["centre_correlation"] == pytest.approx(float(wanted["centre_correlation"]), rel=1e-4)
@@ -83,29 +89,50 @@ def test_a_hidden_layer_has_no_half_units(small: Dataset) -> None:
         family(small, "mlp", epochs=5).train(2.5)
 
 
-def course(values: list[list[float]]) -> xr.Dataset:
-    found = {name: (("seed", "step"), np.array(values)) for name in ("train_accuracy", "test_accuracy", "test_loss")}
-    return xr.Dataset(found, coords={"seed": [0, 1], "step": range(len(values[0]))})
+def course(steps: list[int]) -> xr.Dataset:
+    values = np.arange(2.0 * len(steps)).reshape(2, -1)
+    found = {name: (("seed", "step"), values) for name in ("train_accuracy", "test_accuracy", "test_loss")}
+    return xr.Dataset(found, coords={"seed": [0, 1], "step": steps})
 
 
-def test_a_network_that_has_ended_stays_as_it_was() -> None:
-    long, short = course([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, np.nan, np.nan]]), course([[0.7, 0.8], [0.9, 1.0]])
-    got = study.courses({2: long, 4: short})["test_accuracy"].transpose("width", "seed", "step")
-    np.testing.assert_array_equal(got[0], [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.6, 0.6]])
-    np.testing.assert_array_equal(got[1], [[0.7, 0.8, 0.8, 0.8], [0.9, 1.0, 1.0, 1.0]])
+def test_courses_are_of_one_length() -> None:
+    stacked = study.courses({4: course([0, 1, 2]), 8: course([0, 1, 2])})
+    assert dict(stacked.sizes) == {"width": 2, "seed": 2, "step": 3}
+    with pytest.raises(ValueError, match="exact"):
+        study.courses({4: course([0, 1, 2]), 8: course([0, 1])})
 
 
-def test_a_network_that_has_ended_is_measured_at_its_end(small: Dataset) -> None:
-    class Fixed:
-        course = course([[0.1, 0.9, 0.3, 0.4], [0.5, 0.6, np.nan, np.nan]])
+def test_a_network_that_has_fitted_trains_on(small: Dataset) -> None:
+    run = family(small, "resnet8", epochs=3, stop_at=1e-9)
+    assert run.train(0.125, progress=False).course["step"].values.tolist() == [0, 1, 2, 3]
 
-        def model(self, seed: int, moment: str) -> nn.Module:
-            torch.manual_seed(0)
-            return lu.build_model("mlp", input_shape=small.input_shape, classes=3, width=4)
 
-    table = study.by_moment({4: Fixed()}, small.test, points=5, n_t=5, progress=False).isel(width=0)
-    assert table["step"].values.tolist() == [[1, 3], [1, 1]]
-    assert table["test_accuracy"].values.tolist() == [[0.9, 0.4], [0.6, 0.6]]
+@given(nps.arrays(float, st.integers(4, 9), elements=st.floats(-5, 5)))
+@settings(deadline=None, max_examples=60)
+def test_turning_points_are_the_best_of_all(curve) -> None:
+    dip, peak = study.turning_points(curve)
+    n = len(curve)
+    assert 0 <= dip < peak < n - 1
+    assert curve[dip] == curve[:peak].min()
+    heights = [min(curve[b] - curve[:b].min(), curve[b] - curve[-1]) for b in range(1, n - 1)]
+    assert heights[peak - 1] == max(heights)
+    changes = study.changes_between(curve, dip, peak)
+    assert changes == (curve[0] - curve[dip], curve[peak] - curve[dip], curve[peak] - curve[-1])
+
+
+def test_who_memorizes_nothing_fits_the_labels_by_skill_and_chance() -> None:
+    draw, n, classes, epsilon = np.random.default_rng(0), 400_000, 4, 0.3
+    true, predicted = draw.integers(0, classes, (2, n))
+    predicted = np.where(draw.random(n) < 0.6, true, predicted)
+    labels = np.where(draw.random(n) < epsilon, draw.integers(0, classes, n), true)
+    got = study.unmemorized(np.mean(predicted == true), epsilon, classes)
+    assert got == pytest.approx(np.mean(predicted == labels), abs=4e-3)
+
+
+def test_the_solution_of_the_exercise_is_the_librarys_curve() -> None:
+    mine = runpy.run_path(str(ROOT / "notebooks" / "solutions" / "08_double_descent.py"))["my_curve"]
+    accuracy = np.linspace(0.1, 0.9, 7)
+    assert check_function(mine, study.unmemorized(accuracy, 0.2, 10), accuracy, 0.2, 10, hint="") == "Right."
 
 
 @pytest.mark.parametrize(("fits", "at"), [([0.5, 0.985, 0.99, 1.0], 6), ([1.0, 1.0, 1.0, 1.0], 2)])
