@@ -25,6 +25,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from landscape_utils.kit import Floats
+from landscape_utils.memorization.clouds import Clouds, checked_clouds
 
 PATIENCE = 5  # ranks in a row without a new best before higher ones are left alone
 COST_TOLERANCE = 1e-5  # relative decrease of the cost at which a rank's optimisation ends
@@ -69,6 +70,22 @@ def centre_structure(centres: Tensor, rank: int | None = None) -> CentreStructur
         raise ValueError(f"rank {chosen} leaves nothing of some centre; a lower one is needed")
     basis = axes.T @ torch.from_numpy(structures[chosen]).to(axes)
     return CentreStructure(basis, mean_cosine(centred.double().cpu().numpy()), left)
+
+
+def without_structure(manifolds: Clouds) -> dict[str, Tensor]:
+    """Take point clouds about the mean of all points, without the structure that their centres share, as `mftma` does.
+
+    Args:
+        manifolds: as for `mftma`.
+
+    Raises:
+        ValueError: as `mftma` does.
+    """
+    names, clouds, _ = checked_clouds(manifolds)
+    middle = torch.cat(clouds).mean(0)
+    basis = centre_structure(torch.stack([cloud.mean(0) for cloud in clouds])).basis
+    offsets = [cloud - middle for cloud in clouds]
+    return {name: offset - (offset @ basis) @ basis.T for name, offset in zip(names, offsets, strict=True)}
 
 
 def _coordinates(centred: Tensor) -> tuple[Floats, Tensor]:

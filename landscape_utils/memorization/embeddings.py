@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def plane(features: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
 
 
 def planes(
-    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, shown: int = 10, seed: int = 0
+    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, classes: Sequence[int], seed: int = 0
 ) -> xr.Dataset:
     """Embed the same examples' features at epochs and layers (geometry of memorization, figure 2B and A.4).
 
@@ -51,34 +52,35 @@ def planes(
         epochs: whose weights are kept.
         layers: as `features.activations` names them.
         count: of unpermuted, of permuted and of test examples.
-        shown: classes, the first ones; examples of none of them are left out.
+        classes: the numbers of those that are shown; examples of none of them are left out.
         seed: of the choice and of UMAP.
 
     Returns:
         Dataset: `position` (epoch, layer, example, axis); `label` (subset, example), the class's number by which the
         examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
     """
-    drawing = {"epochs": [str(e) for e in epochs], "layers": list(layers), "count": count, "shown": shown, "seed": seed}
-    key = {"format": store.FORMAT, "run": run.shelf.folder.name, **drawing}
-    compute = partial(_embedded, run, epochs, layers, count=count, shown=shown, seed=seed)
+    drawing: dict[str, Any] = {"count": count, "classes": list(classes), "seed": seed}
+    places = {"epochs": [str(e) for e in epochs], "layers": list(layers)}
+    key = {"format": store.FORMAT, "run": run.shelf.folder.name, **places, **drawing}
+    compute = partial(_embedded, run, epochs, layers, **drawing)
     return store.remembered("geometry", store.digest(key), "planes", compute)
 
 
 def _embedded(
-    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, shown: int, seed: int
+    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, classes: Sequence[int], seed: int
 ) -> xr.Dataset:
-    labels = run.labels()
+    labels, shown = run.labels(), torch.tensor(classes)
     random = torch.Generator().manual_seed(seed)
     inputs, names = [], []
     for names_of in (("unpermuted",), ("permuted", "restored"), ("test",)):
         parts = [labels.subset(name) for name in names_of]
         targets = torch.stack([part.targets for part in parts])
-        rows = (targets < shown).any(0).nonzero().ravel()
+        rows = torch.isin(targets, shown).any(0).nonzero().ravel()
         rows = rows[torch.randperm(len(rows), generator=random)[:count]]
         inputs.append(parts[0].inputs[rows])
         own = torch.full((len(SUBSETS), len(rows)), -1)
         for name, target in zip(names_of, targets[:, rows], strict=True):
-            own[SUBSETS.index(name)] = torch.where(target < shown, target, -1)
+            own[SUBSETS.index(name)] = torch.where(torch.isin(target, shown), target, -1)
         names.append(own)
     images = torch.cat(inputs)
     by_epoch = {e: activations(run.model(e), images, list(layers)) for e in epochs}
@@ -97,22 +99,24 @@ def _embedded(
             "label": (("subset", "example"), torch.cat(names, 1).numpy()),
         },
         coords={"epoch": list(map(str, epochs)), "layer": list(layers), "subset": list(SUBSETS)},
-        attrs={"classes": list(map(str, labels.dataset.classes[:shown]))},
+        attrs={"classes": [str(labels.dataset.classes[c]) for c in classes], "numbers": list(classes)},
     )
 
 
-def neighbour_accuracy(position: NDArray[np.floating], label: NDArray[np.integer]) -> tuple[int, int]:
-    """Count the examples whose class most of their ten nearest ones have, themselves left out.
+def neighbour_share(position: NDArray[np.floating], label: NDArray[np.integer]) -> float:
+    """Return the share of examples whose class most of their ten nearest ones have, themselves left out.
 
     Args:
         position: shape (N, 2).
-        label: classes, shape (N,); those below 0 are left out.
+        label: classes, shape (N,); those below 0 are left out. Ties go to the lowest class.
 
     Returns:
-        (hits, examples); ties go to the lowest class.
+        In [0, 1]; NaN for fewer than two examples.
     """
     position, label = position[label >= 0], label[label >= 0]
     voters = min(VOTERS, len(label) - 1)
+    if voters < 1:
+        return float("nan")
     near = NearestNeighbors(n_neighbors=voters).fit(position).kneighbors(return_distance=False)
     votes = np.apply_along_axis(np.bincount, 1, label[near], minlength=int(label.max()) + 1)
-    return int((votes.argmax(1) == label).sum()), len(label)
+    return float((votes.argmax(1) == label).mean())

@@ -32,7 +32,7 @@ class Part:
     """One number of a claim, against its threshold.
 
     Attributes:
-        name: within its claim; empty for the only part of a claim whose criterion is a sentence.
+        name: within its claim.
         what: is measured, in words.
         measured: the number, in words.
         criterion: what had to hold, in words.
@@ -145,63 +145,11 @@ def decide(interval: tuple[float, float], rule: PartRule) -> PartVerdict:
     return "seen" if (low > rule.threshold) == (rule.side == "above") else "not seen"
 
 
-def judge(
-    claim: str,
-    *,
-    criterion: str,
-    measured: str,
-    holds: bool | None,
-    effect: float = math.nan,
-    interval: tuple[float, float] | None = None,
-    reason: str = "",
-    clear: bool = True,
-    seeds: int = LEAST_SEEDS,
-) -> Judgement:
-    """Judge a claim whose criterion is a sentence.
-
-    Args:
-        claim: id in `CLAIMS`.
-        criterion: what had to hold.
-        measured: the numbers, in words.
-        holds: whether it held; None when it cannot be tested here, and then `reason` says why.
-        effect: the effect size the criterion looks at.
-        interval: its 95 % interval.
-        reason: what limits the verdict.
-        clear: the criterion is met or missed by a margin that another processor's rounding would not change; what is
-            not clear is undecided.
-        seeds: how many values an interval over seeds rests on; with fewer than three the claim is undecided.
-
-    Raises:
-        ValueError: an unknown claim, or no reason for a claim that is not testable.
-    """
-    if claim not in CLAIMS:
-        raise unknown("claim", claim, CLAIMS)
-    if holds is None and not reason and seeds >= LEAST_SEEDS:
-        raise ValueError(f"{claim} has no verdict and no reason; say why it is not testable here")
-    doubts = [f"too few seeds: {seeds} of at least {LEAST_SEEDS}"] if seeds < LEAST_SEEDS else []
-    if holds is not None and not doubts and not clear:
-        doubts = ["close to its criterion"]
-    verdict: PartVerdict = "seen" if holds else "not seen"
-    if doubts:
-        verdict = "undecided"
-    elif holds is None:
-        verdict = "not tested"
-    words = "; ".join(filter(None, [*doubts, reason]))
-    part = Part("", CLAIMS[claim].short, measured, criterion, verdict, float(effect), interval, words)
-    return Judgement(claim, (part,))
-
-
 def on(dataset: str, judgement: Judgement) -> Judgement:
     """Mark the parts that hold by construction of a dataset."""
     rules = CLAIMS[judgement.id].parts
     by_construction = {name for name, rule in rules.items() if {dataset, "any"} & set(rule.instrument)}
     return replace(judgement, parts=tuple(replace(p, instrument=p.name in by_construction) for p in judgement.parts))
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
-    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def student(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -50,7 +50,7 @@ class Claim:
         source: paper and section.
         reported: the paper's number, where it gives one.
         picture: of the notebook that judges it, by its name without the notebook's; empty for none.
-        parts: what each part of it asks for, by name; empty where its criterion is a sentence.
+        parts: what each part of it asks for, by name.
     """
 
     id: str

@@ -228,6 +228,8 @@ def session(notebook: str, *, profile: str = "quick", **given: Any) -> Session:
         chosen["overrides"] = _without("lr", chosen)
     if "epochs" in given:
         chosen["overrides"] = _without("epochs", chosen, of_recipes=True)
+        if "checkpoints" not in given and not isinstance(chosen.get("checkpoints", "all"), str):
+            chosen["checkpoints"] = [epoch for epoch in chosen["checkpoints"] if epoch <= given["epochs"]]
     sources.check_name(chosen["dataset"])
     return Session(notebook=notebook, profile=profile, **chosen)
 

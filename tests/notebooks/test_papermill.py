@@ -97,11 +97,11 @@ PARTS = {
     ),
     "08_double_descent": (
         ("-p", "widths=2,4,8,16", "-p", "epochs=60", "-p", "seeds=0,1", "-p", "n_t=10"),
-        {"accuracies", "time-and-width", "geometry", "memorization-adds"},
+        {"errors", "time-and-width", "dimension", "geometry"},
         {"MG-9"},
     ),
     "07_rewinding": (
-        (*FAST[2:], "-p", "seeds=0,1", "-p", "images=60", "-p", "test_images=60"),
+        (*FAST[2:], "-p", "seeds=0,1", "-p", "images=60", "-p", "test_images=60", "-p", "checkpoints=1"),
         {"course", "gains", "last-layers", "settling", "batchnorm"},
         {"MG-7", "MG-8"},
     ),
@@ -111,8 +111,8 @@ PARTS = {
         {f"ML-{i}" for i in (10, 11, 12, 13, 14, 18)},
     ),
     "10_gradient_split": (
-        ("-p", "architectures=mlp", *FAST[2:], "-p", "seeds=0", "-p", "images=400"),
-        {"norms", "ratios", "shares", "scaling"},
+        ("-p", "architectures=mlp", *FAST[2:], "-p", "seeds=0", "-p", "images=400", "-p", "scaling_size=600"),
+        {"norms-mlp", "ratios-mlp", "shares-mlp", "scaling-mlp"},
         {"MG-10", "MG-11", "MG-12"},
     ),
 }
@@ -205,7 +205,8 @@ def test_manifolds_are_measured_on_real_cifar100_where_it_is(
     result = landscape("run", "06_mftma", *given, "--out", tmp_path, environment=environment)
     assert result.returncode == 0, result.stderr
     assert set(verdicts(tmp_path, "06_mftma")) == {f"MG-{i}" for i in (*range(1, 7), 13, 14, 15, 16)}
-    names = {"course", "geometry-fcn", "shares", "capacities", "planes-last", "planes-middle", "spheres"}
+    of_network = {f"{name}-fcn" for name in ("course", "geometry", "shares", "planes-last", "planes-middle")}
+    names = of_network | {"capacities", "spheres"}
     assert {p.name for p in tmp_path.glob("*.nc")} == {f"06_mftma-{name}.nc" for name in names}
     with xr.open_dataset(tmp_path / "06_mftma-geometry-fcn.nc", engine="h5netcdf") as numbers:
         test = numbers.sel(subset="test").load()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,8 +15,9 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from landscape_utils.kit import Floats
-from landscape_utils.sections.gradient_split.study import END, typical
-from landscape_utils.suite.plots import COLOURS, new_axes
+from landscape_utils.sections.gradient_split.study import END, permuted_share, typical
+from landscape_utils.suite.claims import student
+from landscape_utils.suite.plots import COLOURS
 
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
@@ -94,27 +95,44 @@ def _map(values: xr.DataArray, *, ax: Axes, **how: Any) -> AxesImage:
     return image
 
 
-def share_lines(shares: Mapping[str, xr.DataArray], level: float, *, ax: Axes | None = None) -> Axes:
-    """Draw permuted to unpermuted examples' norms over training, thin a seed, bold their mean; averaged over layers.
+def share_panels(course: xr.Dataset, level: float, epochs: Sequence[str] = ("0", "1")) -> Figure:
+    """Draw permuted to unpermuted examples' norms by epoch, averaged over layers, and by layer: means over seeds.
+
+    Bars are 95 % intervals over seeds, of logarithms; dashed: a criterion.
 
     Args:
-        shares: over (seed, epoch, layer), by the part's name.
-        level: a criterion to be marked.
-        ax: where to draw.
+        course: `dependent` and `independent` over (seed, epoch, layer, subset).
+        level: the criterion.
+        epochs: at which the dependent part is drawn by layer.
     """
-    ax = ax or new_axes(6.4, 3.6)
-    for (name, share), colour in zip(shares.items(), COLOURS, strict=False):
-        lines = typical(share)
-        places = np.arange(lines.sizes["epoch"])
-        ax.plot(places, lines.transpose("epoch", "seed"), color=colour, lw=0.6, alpha=0.7)
-        ax.plot(places, typical(lines, "seed"), color=colour, lw=2, marker="o", ms=4, label=f"{name} part")
-    ax.axhline(1, color="black", ls=":", lw=1)
-    ax.axhline(level, color="0.4", ls="--", lw=1, label=f"{level:g}")
-    ax.set_xticks(places, [str(e) for e in share["epoch"].values])
-    ax.set(xlabel=f"epoch ({END}: each run's own last)", ylabel="norm, permuted / unpermuted")
-    plain_log(ax)
-    ax.legend(fontsize=8, frameon=False)
-    return ax
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.9), layout="constrained", sharey=True)
+    for name, colour, aside in (("dependent", COLOURS[0], -0.06), ("independent", COLOURS[1], 0.06)):
+        _with_interval(typical(permuted_share(course[name])), "epoch", colour, f"{name} part", aside, ax=left)
+    left.set_xlabel(f"epoch ({END}: each run's own last)")
+    left.set_ylabel("norm, permuted / unpermuted")
+    for i, epoch in enumerate(e for e in epochs if e in course["epoch"].values):
+        share = permuted_share(course["dependent"].sel(epoch=epoch))
+        _with_interval(share, "layer", COLOURS[2 * i], f"dependent part, epoch {epoch}", 0.1 * i, ax=right)
+    right.set_xlabel("layer, the first one on the left")
+    right.tick_params(axis="x", rotation=60)
+    for ax in (left, right):
+        ax.axhline(1, color="black", ls=":", lw=1)
+        ax.axhline(level, color="0.4", ls="--", lw=1)
+        ax.legend(fontsize=9, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    plain_log(left)
+    return figure
+
+
+def _with_interval(share: xr.DataArray, along: str, colour: str, label: str, aside: float, *, ax: Axes) -> None:
+    """Draw geometric means over seeds and their intervals, along a dimension."""
+    logs = np.log(share.transpose("seed", along).values)
+    mean = logs.mean(0)
+    reach = np.array([student(column)[1] for column in logs.T]) - mean
+    reach = np.where(np.isfinite(reach), reach, 0)
+    ends = np.exp(mean) - np.exp(mean - reach), np.exp(mean + reach) - np.exp(mean)
+    where = np.arange(len(mean))
+    ax.errorbar(where + aside, np.exp(mean), ends, color=colour, lw=1.8, marker="o", ms=4, capsize=2, label=label)
+    ax.set_xticks(where, [str(value) for value in share[along].values])
 
 
 def scaling_pair(scaling: xr.Dataset, examples: int) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from landscape_utils.data.datasets import Labelled
+from landscape_utils.data.labels import PermutedLabels, permute_labels
 from landscape_utils.kit import Floats, store
 from landscape_utils.kit.bars import BAR
 from landscape_utils.memorization.gradient_identity import deviations
 from landscape_utils.memorization.gradients import WeightGradients, gradient_split, label_term, mean_term
-from landscape_utils.training.runs import Epoch, Run
+from landscape_utils.training.runs import Epoch, Run, load_data
 from landscape_utils.training.training import default_device
 
 END = "end"
@@ -34,21 +35,18 @@ class Training:
     Attributes:
         run: trained with partly permuted labels.
         images: so many training examples, drawn at random; None for all.
+        scaling_size: training examples over which the initialisation is looked at, which has seen none of them; None
+            for the run's own.
     """
 
     run: Run
     images: int | None = None
+    scaling_size: int | None = None
 
     @cached_property
     def examples(self) -> tuple[Labelled, dict[str, Tensor]]:
         """Load the examples with the labels they were trained with, and the masks of their subsets."""
-        labels = self.run.labels()
-        train = labels.dataset.train
-        # Not torch's generator: from the same seed it would choose the very examples whose labels were permuted.
-        chosen = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(train.size)[: self.images]))
-        permuted = labels.permuted[chosen]
-        subsets = {"all": torch.ones_like(permuted), "unpermuted": ~permuted, "permuted": permuted}
-        return Labelled(train.inputs[chosen], train.targets[chosen], train.classes), subsets
+        return _drawn(self.run.labels(), self.images)
 
     def split(self, epoch: Epoch) -> xr.Dataset:
         """Return a checkpoint's norms by layer and subset, as `gradient_split` does."""
@@ -69,13 +67,14 @@ class Training:
         """Return the label-dependent part at the initialisation over ever more examples; see `scaling`."""
 
         def compute(model: nn.Module) -> xr.Dataset:
-            data, subsets = self.examples
+            data, subsets = _drawn(_of_size(self.run, self.scaling_size), self.images)
             network = WeightGradients(model, data)
             mean = network.sums([mean_term], torch.arange(network.size))[0] / network.size
             norms = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
             return xr.concat(norms, dim=xr.Variable("subset", list(COMPARED)), join="outer")
 
-        return self._kept("initial", "scaling", compute, chunk=chunk)
+        size = {} if self.scaling_size is None else {"size": self.scaling_size}
+        return self._kept("initial", "scaling", compute, chunk=chunk, **size)
 
     def _kept(self, epoch: Epoch, kind: str, compute: Callable[[nn.Module], xr.Dataset], **settings: int) -> xr.Dataset:
         """Look a checkpoint's result up on its shelf, or compute it from the model and put it there."""
@@ -91,6 +90,24 @@ class Training:
         named = {name: str(value) for name, value in {**what, **settings}.items()}
         key = store.fingerprint(model, [torch.zeros(0)], named)
         return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
+
+
+def _drawn(labels: PermutedLabels, images: int | None) -> tuple[Labelled, dict[str, Tensor]]:
+    """Draw training examples with the labels as taught, and the masks of their subsets."""
+    train = labels.dataset.train
+    # Not torch's generator: from the same seed it would choose the very examples whose labels were permuted.
+    chosen = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(train.size)[:images]))
+    permuted = labels.permuted[chosen]
+    subsets = {"all": torch.ones_like(permuted), "unpermuted": ~permuted, "permuted": permuted}
+    return Labelled(train.inputs[chosen], train.targets[chosen], train.classes), subsets
+
+
+def _of_size(run: Run, size: int | None) -> PermutedLabels:
+    """Take a run's labels, or those of a training set of another size of the same kind."""
+    if size is None:
+        return run.labels()
+    spec = replace(run.spec, train_size=size)
+    return permute_labels(load_data(spec), spec.epsilon, seed=spec.data_seed)
 
 
 def looked_at(trainings: Sequence[Training], wanted: Sequence[int] | None) -> list[int]:
@@ -221,6 +238,12 @@ def slopes(scaling: xr.Dataset) -> xr.DataArray:
     logs = logs.assign_coords(number=np.log(scaling["number"].values))
     fitted: xr.DataArray = logs.polyfit("number", 1)["polyfit_coefficients"]
     return fitted.sel(degree=1, drop=True)
+
+
+def permuted_share(norms: xr.DataArray) -> xr.DataArray:
+    """Divide the norms over permuted examples by those over unpermuted ones."""
+    ratio: xr.DataArray = norms.sel(subset="permuted", drop=True) / norms.sel(subset="unpermuted", drop=True)
+    return ratio
 
 
 def typical(norms: xr.DataArray, over: str | Sequence[str] = "layer") -> xr.DataArray:

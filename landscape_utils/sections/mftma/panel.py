@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -16,9 +17,10 @@ from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
 from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometry_of, labels_of, places
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel, choice, stops
+from landscape_utils.suite.widgets import Panel, Shown, choice, stops
 from landscape_utils.training.runs import Run
 
+GIVEN = "# model is the run's at the epoch, labels = run.labels()"
 ALONG = 6  # epochs on which the course of a layer is looked at
 
 
@@ -32,7 +34,8 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         sampling: how manifolds are drawn.
 
     Returns:
-        The panel; its controls are `layer`, `epoch`, `subset` and `quantity`.
+        The panel; its controls are `layer`, `epoch`, `subset` and `quantity`; `others` holds `play`, which walks
+        through the epochs.
     """
     layers = places(run.model(), labels_of(run))
     named = {f"{place.depth}: {place.name}": place.name for place in layers}
@@ -49,14 +52,19 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         whole = epoch in (run.best_epoch, run.epochs[-1])
         return by_layer(epoch).sel(layer=[layer]) if whole else geometry_of(run, epoch, sampling, layers=[layer])
 
-    def show(tick: Tick, layer: str, epoch: int, subset: str, quantity: str) -> Iterator[bytes]:
+    def code(subset: str, layer: str) -> str:
+        clouds = f"lu.class_manifolds(model, labels.subset({subset!r}), points={sampling.points})[{layer!r}]"
+        return f"{GIVEN}\nlu.mftma({clouds}, n_t={sampling.n_t})"
+
+    def show(tick: Tick, layer: str, epoch: int, subset: str, quantity: str) -> Iterator[Shown]:
         steps = [run.best_epoch, run.epochs[-1], *(e for e in milestones if e not in ends), 0]
         known: dict[int, xr.Dataset] = {}
         for done, step in enumerate(steps):
             tick(done, len(steps))
             known[step] = at_layer(step, layer)
             if done in (1, len(steps) - 1):  # the two that are there, then all
-                yield to_png(_picture(by_layer(epoch), known, layer, epoch, subset, quantity, run.best_epoch))
+                picture = _picture(by_layer(epoch), known, layer, epoch, subset, quantity, run.best_epoch)
+                yield Shown(to_png(picture), by_layer(epoch), code(subset, layer))
         tick(len(steps), len(steps))
 
     controls: dict[str, Any] = {
@@ -65,7 +73,13 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         "subset": choice("subset", SUBSETS, "permuted"),
         "quantity": choice("quantity", [(LABELS[name].split("\n")[0], name) for name in QUANTITIES]),
     }
-    return Panel(show, controls, width=860)
+    play = ipywidgets.Play(value=run.epochs.index(run.best_epoch), min=0, max=len(run.epochs) - 1, interval=1500)
+
+    def follow(change: object) -> None:
+        controls["epoch"].value = run.epochs[play.value]
+
+    play.observe(follow, names="value")
+    return Panel(show, controls, width=860, others={"play": play}, name="06_mftma-panel")
 
 
 def _picture(

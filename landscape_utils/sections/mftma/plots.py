@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +19,7 @@ from landscape_utils.suite.claims import student
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 SUBSET_COLOURS = dict(zip(SUBSETS, COLOURS, strict=False))
+PLANE_COLOURS: list[Any] = [*COLOURS, *(plt.get_cmap("tab10")(i) for i in range(10))]
 LABELS = {
     "capacity": "capacity\n(manifolds per dimension)",
     "radius": "radius\n(of the centre's norm)",
@@ -115,23 +117,25 @@ def _with_interval(x: np.ndarray, values: np.ndarray, colour: str, label: str, *
 
 
 def epsilon_row(geometry: xr.Dataset, layers: Sequence[str]) -> Figure:
-    """Draw capacity against the share of permuted labels, one panel a layer, at the final epoch.
+    """Draw capacity against the share of permuted labels at the final epoch: mean over seeds, and its 95 % interval.
 
     Args:
         geometry: as `study.by_epsilon` gives.
-        layers: names, in the order of the panels.
+        layers: names, one panel each.
     """
     figure, axes = plt.subplots(1, len(layers), figsize=(10, 3.1), layout="constrained", sharey=True)
+    x = geometry["epsilon"].values
     for ax, layer in zip(axes, layers, strict=True):
-        for name, colour in SUBSET_COLOURS.items():
-            values = geometry["capacity"].sel(subset=name, layer=layer)
-            ax.plot(geometry["epsilon"], values, color=colour, marker=".", lw=0, alpha=0.5)
-            ax.plot(geometry["epsilon"], values.mean("seed"), color=colour, marker="o", ms=4, lw=1.8, label=name)
+        for place, (name, colour) in enumerate(SUBSET_COLOURS.items()):
+            values = geometry["capacity"].sel(subset=name, layer=layer).transpose("seed", "epsilon").values
+            _with_interval(x + 0.012 * (place - 1.5), values, colour, name, ax=ax)
         ax.axhline(float(geometry["lower_bound"].mean()), color="black", lw=1, ls=":")
         ax.set_title(f"layer {int(geometry['depth'].sel(layer=layer))} ({layer})", fontsize=10)
+        ax.set_xticks(x)
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("capacity (manifolds per dimension)")
-    axes[-1].legend(fontsize=8, frameon=False)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
     figure.supxlabel("share of permuted labels, epsilon", fontsize=10)
     return figure
 
@@ -145,13 +149,13 @@ def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 4), layout="constrained")
     for name, colour in SUBSET_COLOURS.items():
-        one = counted.sel(subset=name)
+        one = counted.sel(subset=name).stack(case=("seed", "layer"))
         reach = np.abs(np.array([one["low"] - one["empirical"], one["high"] - one["empirical"]]))
-        how = {"color": colour, "fmt": "o", "ms": 5, "elinewidth": 1, "capsize": 2, "label": name}
+        how = {"color": colour, "fmt": "o", "ms": 4, "elinewidth": 0.8, "label": name}
         left.errorbar(one["mean_field"], one["empirical"], yerr=reach, xerr=2 * one["mean_field_error"], **how)
         both = balls.sel(subset=name)
         right.scatter(both["ball_capacity"], both["capacity"], s=14, color=colour, label=name)
-    left.set(xlabel="mean-field capacity", ylabel="empirical capacity")
+    left.set(xlabel="mean-field capacity", ylabel="counted capacity")
     right.set(xlabel="capacity of balls of that radius and dimension", ylabel="mean-field capacity")
     for ax in (left, right):
         ends = np.array([ax.get_xlim(), ax.get_ylim()])
@@ -167,28 +171,29 @@ def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
 
 
 def planes_grid(planes: xr.Dataset, layer: str) -> Figure:
-    """Draw the UMAP planes of one layer: epochs in rows, the subsets in columns, colours by class.
+    """Draw the UMAP planes of the first seed's layer: epochs in rows, the subsets in columns, classes by their letter.
+
+    A title tells how many examples most of their ten nearest agree with.
 
     Args:
-        planes: as `embeddings.planes` gives.
+        planes: as `study.planes_of` gives.
         layer: which.
     """
-    epochs, classes = planes["epoch"].values, planes.attrs["classes"]
-    figure, axes = plt.subplots(
-        len(epochs), len(SUBSETS), figsize=(9.2, 2.3 * len(epochs) + 0.5), layout="constrained", squeeze=False
-    )
-    colours = plt.get_cmap("tab10")
+    one = planes.isel(seed=0).sel(layer=layer)
+    epochs, named = one["epoch"].values, list(zip(planes.attrs["numbers"], planes.attrs["classes"], strict=True))
+    size = (3.1 * len(SUBSETS) + 0.8, 3.0 * len(epochs) + 0.3)
+    figure, axes = plt.subplots(len(epochs), len(SUBSETS), figsize=size, layout="constrained", squeeze=False)
     for row, epoch in zip(axes, epochs, strict=True):
-        position = planes["position"].sel(epoch=epoch, layer=layer).values
+        position = one["position"].sel(epoch=epoch).values
         for ax, subset in zip(row, SUBSETS, strict=True):
-            label = planes["label"].sel(subset=subset).values
-            ax.scatter(*position.T, s=2, color="0.9", linewidths=0)
-            for c, name in enumerate(classes):
-                ax.scatter(*position[label == c].T, s=9, color=colours(c), marker=f"${name[0]}$", linewidths=0.3)
+            label = one["label"].sel(subset=subset).values
+            ax.scatter(*position[label < 0].T, s=2, color="0.88", linewidths=0)
+            for (c, name), colour in zip(named, PLANE_COLOURS, strict=False):
+                ax.scatter(*position[label == c].T, s=26, color=colour, marker=f"${name[0]}$", linewidths=0.3)
             ax.set(xticks=[], yticks=[])
-        row[0].set_ylabel({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"))
-    for ax, subset in zip(axes[0], SUBSETS, strict=True):
-        ax.set_title(subset, fontsize=10)
-    handles = [Line2D([], [], color=colours(c), marker="o", ls="", ms=5) for c in range(len(classes))]
-    figure.legend(handles, classes, loc="outside right center", frameon=False, fontsize=8)
+            ax.set_title(f"{subset}: {float(one['agreement'].sel(epoch=epoch, subset=subset)):.0%} agree", fontsize=11)
+        row[0].set_ylabel({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"), fontsize=12)
+    handles = [Line2D([], [], color=c, marker="o", ls="", ms=7) for _, c in zip(named, PLANE_COLOURS, strict=False)]
+    names = [name for _, name in named]
+    figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=11)
     return figure

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ from landscape_utils.engine.features import class_manifolds
 from landscape_utils.engine.layers import Layer, main_layers
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
+from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.capacity import ball_capacity, empirical_capacity
+from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Epoch, Run
@@ -200,32 +203,85 @@ def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, siz
     return [RunSpec(**common, seed=seed, data_seed=seed) for seed in range(seeds)]
 
 
+def planes_of(
+    runs: Sequence[Run], layers: Sequence[str], *, count: int, classes: Sequence[int] | None, progress: bool = True
+) -> xr.Dataset:
+    """Embed every run's examples at the initialisation, the best and the final epoch (see `embeddings.planes`).
+
+    Args:
+        runs: trainings on permuted labels.
+        layers: names.
+        count: examples of each kind.
+        classes: the numbers of those shown; None for the first ten.
+        progress: a bar.
+
+    Returns:
+        Dataset of `position` (seed, epoch, layer, example, axis), `label` (seed, subset, example) and `agreement`
+        (seed, epoch, layer, subset), the share of examples that most of their ten nearest agree with.
+    """
+    shown = list(classes if classes is not None else range(min(10, len(labels_of(runs[0]).dataset.classes))))
+    every = []
+    for run in tqdm(runs, desc="planes", unit="seed", disable=not progress, **BAR):
+        planes = embeddings.planes(run, ("initial", "best", "final"), layers, count=count, classes=shown)
+        agreement = xr.apply_ufunc(
+            embeddings.neighbour_share,
+            planes["position"],
+            planes["label"],
+            input_core_dims=[["example", "axis"], ["example"]],
+            vectorize=True,
+        )
+        every.append(planes.assign(agreement=agreement))
+    most = max(planes.sizes["example"] for planes in every)
+    padded = [
+        planes.pad(example=(0, most - planes.sizes["example"]), constant_values={"label": -1}) for planes in every
+    ]
+    return xr.concat(padded, xr.Variable("seed", [run.spec.seed for run in runs]), data_vars="all")
+
+
 # --- mean-field against empirical capacity ----------------------------------------------------------------------
 
 
-def capacities(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int) -> xr.Dataset:
-    """Compute the mean-field capacity and the empirical one, at the final epoch (geometry of memorization, figure 1B).
+@dataclass(frozen=True)
+class Counting:
+    """How capacity is counted and predicted.
 
-    Where a layer's features do not suffice for half of all dichotomies, the empirical capacity is NaN.
-
-    Args:
-        run: a training on permuted labels.
-        layers: names.
+    Attributes:
+        classes: P at most.
         points: M of each class.
         n_t: Gaussian vectors a manifold.
         dichotomies: as in `empirical_capacity`.
-        classes: P at most.
+    """
+
+    classes: int
+    points: int
+    n_t: int
+    dichotomies: int
+
+
+def capacities(runs: Sequence[Run], layers: Sequence[str], counting: Counting) -> xr.Dataset:
+    """Compute the mean-field capacity and the empirical one, at the final epoch (geometry of memorization, figure 1B).
+
+    Both are of the clouds without the structure that their centres share. Where a layer's features do not suffice for
+    half of all dichotomies, the empirical capacity is NaN.
+
+    Args:
+        runs: trainings on permuted labels.
+        layers: names.
+        counting: how.
 
     Returns:
-        Dataset over (subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
+        Dataset over (seed, subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
         `empirical`, and its 95 % interval `low` and `high`.
     """
-    counting = {"points": points, "n_t": n_t, "dichotomies": dichotomies, "classes": classes}
-    key = {"format": store.FORMAT, "run": run.shelf.folder.name, "layers": list(layers), **counting}
-    return store.remembered("geometry", store.digest(key), "capacities", lambda: _counted(run, layers, **counting))
+    every = []
+    for run in runs:
+        what = {"run": run.shelf.folder.name, "layers": list(layers), "structure": "removed", **asdict(counting)}
+        key = store.digest({"format": store.FORMAT, **what})
+        every.append(store.remembered("geometry", key, "capacities", partial(_counted, run, layers, counting)))
+    return xr.concat(every, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
-def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotomies: int, classes: int) -> xr.Dataset:
+def _counted(run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
     model, labels = run.model(), labels_of(run)
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]
@@ -234,21 +290,21 @@ def _counted(run: Run, layers: Sequence[str], *, points: int, n_t: int, dichotom
         for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
     }
     for i, subset in enumerate(tqdm(SUBSETS, desc="capacities", unit="subset", **BAR)):
-        if not labels.subset(subset).size:
+        part = labels.subset(subset)
+        if not part.size:
             continue
-        clouds = class_manifolds(
-            model, labels.subset(subset), classes=classes, points=points, names=kinds, pixels=False
-        )
+        how: dict[str, Any] = {"classes": counting.classes, "points": counting.points}
+        clouds = class_manifolds(model, part, names=kinds, pixels=False, **how)
         for j, name in enumerate(names):
-            theory = mftma(clouds[name], n_t=n_t)
+            theory = mftma(clouds[name], n_t=counting.n_t)
             counts["mean_field"][i, j], counts["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
-            try:
-                counted = empirical_capacity(clouds[name], dichotomies=dichotomies, progress=False)
-            except ValueError:
-                continue  # the layer has too few features
-            counts["empirical"][i, j], counts["low"][i, j], counts["high"][i, j] = counted[:3]
+            with suppress(ValueError):  # the layer has too few features
+                found = empirical_capacity(
+                    without_structure(clouds[name]), dichotomies=counting.dichotomies, progress=False
+                )
+                counts["empirical"][i, j], counts["low"][i, j], counts["high"][i, j] = found[:3]
     return xr.Dataset(
         {name: (("subset", "layer"), values) for name, values in counts.items()},
         coords={"subset": list(SUBSETS), "layer": names},
-        attrs={"points": points, "dichotomies": dichotomies},
+        attrs=asdict(counting),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,21 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from landscape_utils.memorization.rewinding import ALL
-from landscape_utils.sections.rewinding.study import best, final, settling
+from landscape_utils.sections.rewinding.study import best, final, settling, that_matter
 from landscape_utils.suite.claims import student
 from landscape_utils.suite.plots import COLOURS, new_axes
 
-DEPTHS = plt.get_cmap("viridis")
 KNOWN = {"train": "training images", "test": "test images", "restored": "permuted images, true labels"}
 LONG = 40  # epochs; a longer training is shown on a logarithmic axis
-NAMED = 10  # lines in a legend
 _BN = {"rewind": "rewound with the layer", "keep": "final ones kept", "update": "estimated anew after rewinding"}
 
 
-def rewind_curves(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("train", "test", "restored")) -> Figure:
+def rewind_curves(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("test", "restored", "train")) -> Figure:
     """Draw accuracy against the rewind epoch, a line a layer, means over seeds; a row an architecture.
 
-    Dashed: all layers rewound, which is the network as it was at that epoch; dotted: early stopping.
+    In colour: the layers that give back most; dashed: all layers rewound, which is the network as it was at that epoch;
+    dotted: early stopping.
 
     Args:
         tables: from `by_layer`, by architecture.
@@ -38,9 +38,7 @@ def rewind_curves(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("t
         for ax, subset in zip(row, subsets, strict=True):
             rewind_curves_of(table, subset, ax=ax)
         row[0].set_ylabel(f"accuracy of {name}")
-        row[-1].legend(
-            *_some(row[-1]), fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="rewound"
-        )
+        row[-1].legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title="rewound")
     for ax, subset in zip(axes[0], subsets, strict=True):
         ax.set_title(KNOWN[subset], fontsize=10)
     figure.supxlabel("rewind epoch", fontsize=10)
@@ -48,19 +46,34 @@ def rewind_curves(tables: Mapping[str, xr.Dataset], subsets: Sequence[str] = ("t
 
 
 def rewind_curves_of(table: xr.Dataset, subset: str, *, ax: Axes | None = None) -> Axes:
-    """Draw one subset's accuracy against the rewind epoch."""
+    """Draw one subset's accuracy against the rewind epoch, on the range of the single layers and of early stopping."""
     ax = ax or new_axes()
-    layers = [name for name in table["rewound"].values if name != ALL]
-    for name, colour in zip([*layers, ALL], [*depth_colours(len(layers)), "black"], strict=True):
-        mean = table["accuracy"].sel(rewound=name, subset=subset).mean("seed", skipna=False).dropna("epoch")
-        dashes, mark = ("--", "") if name == ALL else ("-", ".")
-        title = str(mean["title"].values)
-        ax.plot(mean["epoch"], mean, color=colour, ls=dashes, lw=1.5, marker=mark, ms=4, label=title)
+    colours = dict(zip(that_matter(table), (COLOURS[0], COLOURS[1], COLOURS[2]), strict=False))
+    courses = table["accuracy"].sel(subset=subset).mean("seed", skipna=False)
     stopped = float(at_stopping(table).sel(subset=subset).mean())
-    ax.axhline(stopped, color=COLOURS[1], ls=":", lw=1.6, label="early stopping")
+    others = [name for name in table["rewound"].values if name not in (*colours, ALL)]
+    for i, name in enumerate(others):
+        _course(courses.sel(rewound=name), ax, color="0.75", lw=1, label="others" if not i else None)
+    for name, colour in colours.items():
+        _course(courses.sel(rewound=name), ax, color=colour, lw=2.2, marker="o", ms=4, label=_title(courses, name))
+    single = courses.drop_sel(rewound=ALL).values
+    low, high = min(np.nanmin(single), stopped), max(np.nanmax(single), stopped)
+    _course(courses.sel(rewound=ALL), ax, color="black", lw=1.2, ls="--", label=ALL)
+    ax.axhline(stopped, color="black", ls=":", lw=1.6, label="early stopping")
     _accuracy_axis(ax)
+    margin = max(0.05 * (high - low), 0.01)
+    ax.set_ylim(low - margin, high + margin)
     epoch_axis(ax, int(table["epoch"].max()))
     return ax
+
+
+def _course(values: xr.DataArray, ax: Axes, **style: Any) -> None:
+    known = values.dropna("epoch")
+    ax.plot(known["epoch"], known, **style)
+
+
+def _title(courses: xr.DataArray, name: str) -> str:
+    return str(courses["title"].sel(rewound=name).item())
 
 
 def at_stopping(table: xr.Dataset) -> xr.DataArray:
@@ -158,11 +171,6 @@ def treatment_bars(accuracies: xr.DataArray, *, ax: Axes | None = None) -> Axes:
 # --- small things ------------------------------------------------------------------------------------------------
 
 
-def depth_colours(count: int) -> list[tuple[float, ...]]:
-    """Return a colour for each layer, dark ones first; the palest yellow is left out."""
-    return [tuple(DEPTHS(x)) for x in np.linspace(0, 0.93, count)]
-
-
 def epoch_axis(ax: Axes, last: int) -> None:
     """Show whole epochs; a long training on a logarithmic axis that has room for 0."""
     if last > LONG:
@@ -175,14 +183,6 @@ def _accuracy_axis(ax: Axes) -> None:
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.tick_params(labelsize=8)
-
-
-def _some(ax: Axes) -> tuple[list[object], list[str]]:
-    """Take what a legend has room for: some of the layers, and all that is not one."""
-    handles, names = ax.get_legend_handles_labels()
-    layers, others = list(range(len(names) - 2)), [len(names) - 2, len(names) - 1]
-    shown = sorted({layers[i] for i in np.linspace(0, len(layers) - 1, min(NAMED, len(layers))).round().astype(int)})
-    return [handles[i] for i in (*shown, *others)], [names[i] for i in (*shown, *others)]
 
 
 def _with_intervals(rows: xr.DataArray, colour: str, label: str, aside: float, *, ax: Axes) -> None:

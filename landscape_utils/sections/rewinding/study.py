@@ -176,6 +176,18 @@ def best(table: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"epoch": xr.concat(epochs, dim=half), "accuracy": accuracy})
 
 
+def that_matter(table: xr.Dataset, count: int = 3) -> list[str]:
+    """Name the layers that give back most test accuracy at their best rewind epoch, the first one first.
+
+    Args:
+        table: from `by_layer`.
+        count: how many, at most.
+    """
+    gained = best(table)["accuracy"].sel(subset="test").mean("seed").drop_sel(rewound=ALL)
+    most = set(gained["rewound"].values[np.argsort(-gained.values)[:count]].tolist())
+    return [str(name) for name in gained["rewound"].values if name in most]
+
+
 def final(table: xr.Dataset) -> xr.DataArray:
     """Return the accuracies of the network with nothing rewound, over (seed, subset)."""
     return table["accuracy"].sel(rewound=ALL, drop=True).isel(epoch=-1, drop=True)

@@ -12,6 +12,7 @@ from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.training import train
 from tests import ROOT
 from tests.conftest import small_arrays
+from tests.unit.judgements import of_one_part
 
 
 def landscape(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -209,7 +210,7 @@ def test_report_reads_the_verdicts_from_the_files(
 
     about = {"notebook": "01_cctm", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {}}
     path = tmp_path / "01_cctm.claims.json"
-    claims.save([claims.judge("CI-1", criterion="c", measured="13 %", holds=True)], path, about)
+    claims.save([of_one_part("CI-1", measured="13 %")], path, about)
     assert landscape("report", "--out", tmp_path, monkeypatch=monkeypatch) == 0
     assert "**reproduced**" in (tmp_path / "report.md").read_text()
     content = json.loads(path.read_text())

@@ -13,6 +13,7 @@ from landscape_utils.sections.cctm import claims as interference_claims
 from landscape_utils.suite import claims
 from landscape_utils.suite.ledger import CLAIMS
 from tests import ROOT
+from tests.unit.judgements import of_one_part
 
 ABOUT = {
     "notebook": "01_cctm",
@@ -30,13 +31,13 @@ SENTENCE = (
 )
 
 
-def judgement(claim: str = "CI-1", *, holds: bool | None = True, measured: str = "13 %") -> claims.Judgement:
-    return claims.judge(claim, criterion="x < 1 | y", measured=measured, holds=holds, reason="" if holds else "why")
-
-
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    judgements = [judgement(), judgement("CI-2", holds=False), judgement("CI-13", holds=None)]
+    judgements = [
+        of_one_part("CI-1", measured="13 %"),
+        of_one_part("CI-2", "not seen", criterion="x < 1 | y", reason="why"),
+        of_one_part("CI-13", "not tested", reason="why"),
+    ]
     claims.save(judgements, tmp_path / "01_cctm.claims.json", ABOUT)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "01_cctm-heatmaps.png").write_bytes(b"one picture")
@@ -84,18 +85,18 @@ def test_numbers_come_from_the_files(out: Path) -> None:
 
 
 def test_the_readmes_part_leads_with_a_sentence_a_paper_and_names_every_claim(out: Path) -> None:
-    close = claims.judge("CI-3", criterion="c", measured="88 %", holds=True, clear=False)
+    close = of_one_part("CI-3", "undecided", measured="88 %", reason="few")
     claims.save([close], out / "02_other.claims.json", {**ABOUT, "notebook": "02_other"})
     told = reports.summary(reports.gather(out, out))
     assert told.startswith("- Class interference, reproduced: look-alike classes lead the interference (CI-1); ")
     assert len([line for line in told.splitlines() if line.startswith("- ")]) == 1
     assert told.count("<details>") == told.count("</details>") == 2
-    assert "| 88 % | c | **undecided** (close to its criterion) |" in told
+    assert "| 88 % | c | **undecided** (few) |" in told
     assert f"| CI-1 {CLAIMS['CI-1'].statement} **reproduced** |" in told
 
 
 def test_an_undecided_claim_is_counted_and_has_a_colour_of_its_own(out: Path) -> None:
-    few = claims.judge("MG-1", criterion="c", measured="m", holds=False, seeds=2)
+    few = of_one_part("MG-1", "undecided", reason="too few seeds: 2 of at least 3")
     claims.save([few], out / "06_mftma.claims.json", {**ABOUT, "notebook": "06_mftma"})
     sections = reports.gather(out, out)
     assert "undecided: " in reports.sentences(sections)[1]
@@ -108,7 +109,7 @@ def test_an_undecided_claim_is_counted_and_has_a_colour_of_its_own(out: Path) ->
 
 def test_seconds_are_told_by_work(tmp_path: Path) -> None:
     about = {**ABOUT, "seconds": {"training": 20.4, "landscapes": 9.6}}
-    claims.save([judgement()], tmp_path / "01_cctm.claims.json", about)
+    claims.save([of_one_part("CI-1")], tmp_path / "01_cctm.claims.json", about)
     table = reports.seconds({"01_cctm": 40.0, "00_tour": 7.0}, tmp_path)
     assert [line.split() for line in table.splitlines()][1:] == [
         ["01_cctm", "20", "s", "10", "s", "10", "s", "40", "s"],

@@ -8,6 +8,7 @@ import xarray as xr
 from landscape_utils.run import sweep_results
 from landscape_utils.run.sweeps import DONE, Cell
 from landscape_utils.suite import claims
+from tests.unit.judgements import of_one_part
 
 ABOUT = {"notebook": "n", "profile": "quick", "data": "d", "seeds": [0], "machine": "m", "versions": {"torch": "2"}}
 
@@ -17,8 +18,8 @@ def finished(folder: Path, width: int, seed: int, *, numbers: xr.Dataset | None 
     cell = Cell({"width": width, "seed": seed, "epochs": 3}, {"width": width, "seed": seed}, folder / f"{width}-{seed}")
     cell.folder.mkdir(parents=True)
     effect = 10.0 * width + seed
-    first = claims.judge("CI-1", criterion="c", measured="m", holds=effect > 15, effect=effect, interval=(0.0, effect))
-    second = claims.judge("CI-2", criterion="c", measured="m", holds=None, reason="few")
+    first = of_one_part("CI-1", "seen" if effect > 15 else "not seen", effect=effect, interval=(0.0, effect))
+    second = of_one_part("CI-2", "not tested", reason="few")
     claims.save([first, second], cell.folder / "n.claims.json", ABOUT)
     if numbers is not None:
         numbers.to_netcdf(cell.folder / "n-curve.nc", engine="h5netcdf")

@@ -10,6 +10,7 @@ from scipy import stats
 
 from landscape_utils.suite import claims, ledger
 from landscape_utils.suite.ledger import Claim, PartRule
+from tests.unit.judgements import of_one_part
 
 RULES = {
     "gain": PartRule("the gain", "above", 0.5, "on trial seeds"),
@@ -23,13 +24,6 @@ def claims_with_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     about = {"short": "it gains", "statement": "It gains.", "source": "a paper, 1", "reported": "much"}
     monkeypatch.setitem(ledger.CLAIMS, "T-1", Claim("T-1", **about, parts=RULES))
     monkeypatch.setitem(ledger.CLAIMS, "T-2", Claim("T-2", **about, parts=IDENTITY))
-
-
-def test_a_verdict_needs_a_known_claim_and_a_reason_when_it_is_not_testable() -> None:
-    with pytest.raises(ValueError, match="unknown claim"):
-        claims.judge("CI-99", criterion="x", measured="y", holds=True)
-    with pytest.raises(ValueError, match="say why"):
-        claims.judge("CI-1", criterion="x", measured="y", holds=None)
 
 
 def test_every_part_is_wanted_and_no_other() -> None:
@@ -106,9 +100,9 @@ def test_what_holds_by_construction_of_the_data_is_marked_on_these_data_alone() 
 
 def test_judgements_survive_a_file(tmp_path: Path) -> None:
     rows = [
-        claims.judge("CI-1", criterion="c | d", measured="m", holds=True, effect=0.5, interval=(0.1, 0.9)),
-        claims.judge("CI-2", criterion="c", measured="m", holds=False, clear=False),
-        claims.judge("CI-3", criterion="c", measured="m", holds=None, reason="because"),
+        of_one_part("CI-1", criterion="c | d", effect=0.5, interval=(0.1, 0.9)),
+        of_one_part("CI-2", "undecided", reason="too few seeds: 1 of at least 3"),
+        of_one_part("CI-3", "not tested", reason="because"),
         claims.judged("T-1", gain=[1, 1.1, 1], loss="no time", note="of one network"),
     ]
     claims.save(rows, tmp_path / "x.claims.json", {"profile": "quick"})
@@ -117,7 +111,7 @@ def test_judgements_survive_a_file(tmp_path: Path) -> None:
     assert [b.verdict for b in back] == ["reproduced", "undecided", "not tested", "partly reproduced"]
     assert (back[0], back[3].parts[0], back[3].note) == (rows[0], rows[3].parts[0], "of one network")
     assert math.isnan(back[1].part.effect)
-    assert back[1].part.reason == "close to its criterion"
+    assert back[1].part.reason == "too few seeds: 1 of at least 3"
     table = claims.markdown_table(back)
     assert "**not tested** (because)" in table
     assert "c \\| d" in table
@@ -126,7 +120,7 @@ def test_judgements_survive_a_file(tmp_path: Path) -> None:
 
 
 def test_infinite_numbers_and_other_files_are_no_claims(tmp_path: Path) -> None:
-    row = claims.judge("CI-1", criterion="c", measured="m", holds=False, interval=(math.nan, math.nan))
+    row = of_one_part("CI-1", "not seen", interval=(math.nan, math.nan))
     claims.save([row], tmp_path / "x.json", {})
     assert claims.load(tmp_path / "x.json")[0][0].part.interval is None
     for content in ({}, {"about": {}, "claims": [{"id": "CI-1", "verdict": "reproduced", "effect": 1.0}]}):

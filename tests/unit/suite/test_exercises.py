@@ -6,11 +6,16 @@ import numpy as np
 import torch
 
 from landscape_utils.engine.inference import Outcomes
+from landscape_utils.engine.layers import main_layers
 from landscape_utils.interference.cctm import cctm_of
 from landscape_utils.interference.dancing import PARTNER, dance_events
 from landscape_utils.interference.ego import interference_weights
 from landscape_utils.landscape.mining import _peak_step
+from landscape_utils.memorization.capacity import separable
+from landscape_utils.memorization.gradients import gradient_split
+from landscape_utils.memorization.rewinding import rewind
 from landscape_utils.suite.exercises import check, check_function
+from landscape_utils.training.models import build_model
 from tests import ROOT
 from tests.unit.interference.test_dancing import movie_of
 
@@ -85,3 +90,32 @@ def test_the_solution_of_09_is_the_dense_product() -> None:
     expected = torch.autograd.functional.hessian(loss, start) @ v
     product = solution("09_hessian_surfaces")["my_hessian_product"]
     assert check_function(product, expected, loss, start, v, hint="") == "Right."
+
+
+def test_the_solution_of_06_counts_by_enumeration() -> None:
+    """Every labelling of points in general position that a linear programme can separate, counted."""
+    rng = np.random.default_rng(0)
+    for dimensions in (1, 2, 3):
+        points = rng.normal(size=(6, dimensions))
+        labels = np.array(np.meshgrid(*[[-1.0, 1.0]] * 6)).reshape(6, -1).T
+        counted = np.mean([separable(points * signs[:, None]) for signs in labels])
+        assert solution("06_mftma")["my_share"](6, dimensions) == counted
+
+
+def test_the_solution_of_07_is_the_librarys_rewinding() -> None:
+    model = build_model("vgg8", input_shape=(1, 8, 8), classes=3, width=0.1)
+    final = {key: value + 1 for key, value in model.state_dict().items()}
+    layer = main_layers(model, torch.zeros(2, 1, 8, 8))[3]
+    mine = solution("07_rewinding")["my_rewinding"](final, model.state_dict(), layer.modules)
+    expected = rewind(final, model.state_dict(), [layer])
+    assert all(torch.equal(mine[key], expected[key]) for key in expected)
+
+
+def test_the_solution_of_10_has_the_librarys_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(12, 5, generator=generator), torch.arange(12) % 3
+    subset, model = torch.arange(12) < 5, torch.nn.Sequential(torch.nn.Linear(5, 3))
+    term = solution("10_gradient_split")["my_dependent_term"](model(inputs), targets, subset)
+    norm = torch.autograd.grad(term, model[0].weight)[0].norm()
+    expected = gradient_split(model, (inputs, targets), {"some": subset})["dependent"]
+    np.testing.assert_allclose(float(norm), expected.item(), rtol=1e-5)

@@ -6,8 +6,8 @@ import xarray as xr
 
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.suite import claims, profiles, session
-from landscape_utils.suite.claims import judge
 from landscape_utils.training.models import model_names
+from tests.unit.judgements import of_one_part
 
 
 @pytest.mark.parametrize(("notebook", "profile"), [(n, p) for n in profiles.names() for p in profiles.profiles(n)])
@@ -122,6 +122,12 @@ def test_given_epochs_go_before_those_of_single_architectures() -> None:
     assert {spec.epochs for specs in given.values() for spec in specs} == {3}
 
 
+def test_given_epochs_leave_the_profiles_later_checkpoints_out() -> None:
+    assert session.session("06_mftma", epochs=5).checkpoints == [1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="checkpoint 9 lies outside"):
+        session.session("06_mftma", epochs=5, checkpoints=[9])
+
+
 def test_other_data_leave_the_profiles_difficulty_behind() -> None:
     assert session.session("02_ego_flatness").difficulty == 0.6
     assert session.session("02_ego_flatness", dataset="digits").difficulty is None
@@ -130,7 +136,7 @@ def test_other_data_leave_the_profiles_difficulty_behind() -> None:
 
 def test_other_data_are_taken_whole_where_the_sizes_belong_to_the_profiles_own() -> None:
     own, other = (session.session("06_mftma", dataset=name) for name in ("glyphs10", "spheres"))
-    assert (own.train_size, own.test_size) == (3000, 1000)
+    assert (own.train_size, own.test_size) == (2000, 1000)
     assert (other.train_size, other.test_size, other.difficulty) == (None, None, None)
     assert session.session("06_mftma", dataset="spheres", test_size=7).test_size == 7
 
@@ -201,7 +207,7 @@ def test_a_session_shows_judges_and_concludes(home: Path, small: Dataset, monkey
         assert drawn.figure.get_supxlabel() == "two bars"
         assert (home / "out" / "figures" / f"01_cctm-{name}.png").exists()
         xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="h5netcdf"), numbers)
-    setup.judge(judge("CI-1", criterion="c", measured="13 %", holds=True))
+    setup.judge(of_one_part("CI-1", measured="13 %"))
     assert "| **CI-1**: look-alike classes lead the interference |  | 13 % | c | **seen** |" in shown[0]
     setup.conclude(small)
     (rows, about) = claims.load(home / "out" / "01_cctm.claims.json")

@@ -19,3 +19,13 @@ def test_the_sliders_walk_through_all_layers_and_epochs() -> None:
     assert panel.controls["layer"].options == ("conv1", "conv2", "fc")
     assert panel.controls["epoch"].options == ("0", "1", "4", "end")
     assert (panel.controls["layer"].value, panel.controls["epoch"].value) == ("conv1", "0")
+
+
+def test_a_click_on_the_map_shows_that_layer_at_that_epoch() -> None:
+    panel = gradient_panel.gradient_panel(course())
+    places = panel.others["map"]
+    assert bytes(places.value).startswith(b"\x89PNG")
+    places._on_click(2.2, 0.9)
+    assert (panel.controls["layer"].value, panel.controls["epoch"].value) == ("conv2", "4")
+    assert places._tip(1.0, 2.0) == "fc, epoch 1: 0.20"
+    assert panel.shown.code.endswith("names=['conv2'])")

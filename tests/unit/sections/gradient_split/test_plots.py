@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from landscape_utils.sections.gradient_split import plots as gradient_plots
-from landscape_utils.sections.gradient_split.claims import permuted_share
 from tests.unit.sections.gradient_split.test_claims import EPOCHS, course
 from tests.unit.sections.gradient_split.test_study import sizes
 
@@ -36,15 +35,17 @@ def test_ratio_maps_are_symmetric_around_one_and_hold_mean_logarithms():
     assert "1" in [t.get_text() for t in bar.get_yticklabels()]
 
 
-def test_lines_show_seeds_their_mean_and_the_criterion():
-    made = course()
-    ax = gradient_plots.share_lines({"dependent": permuted_share(made, "dependent")}, 0.5)
-    assert len(ax.lines) == 3 + 1 + 2
-    assert ax.lines[1].get_ydata()[0] == pytest.approx(0.3)
+def test_shares_stand_by_epoch_and_by_layer_with_their_intervals():
+    left, right = gradient_plots.share_panels(course(), 0.5).axes
+    points = left.containers[0].lines[0].get_ydata()
     mean = 0.3 * np.exp(np.mean(np.log([0.95, 1.0, 1.05])))
-    assert ax.lines[3].get_ydata()[0] == pytest.approx(mean)
-    assert ax.get_xlabel() == "epoch (end: each run's own last)"
-    assert [t.get_text() for t in ax.get_xticklabels()] == EPOCHS
+    assert points[0] == pytest.approx(mean)
+    assert [t.get_text() for t in left.get_xticklabels()] == EPOCHS
+    assert [t.get_text() for t in right.get_xticklabels()] == ["conv1", "conv2", "fc"]
+    assert [c.get_label() for c in right.containers] == ["dependent part, epoch 0", "dependent part, epoch 1"]
+    low, high = left.containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert low < mean < high
+    assert mean / low == pytest.approx(high / mean)
 
 
 def test_the_mean_falls_and_the_weighted_mean_grows():

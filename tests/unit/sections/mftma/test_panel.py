@@ -43,3 +43,10 @@ def test_what_was_measured_is_looked_up(panel: Panel, monkeypatch: pytest.Monkey
         panel.controls[control].value = value
         panel.wait()
         assert panel.error is None
+
+
+def test_playing_walks_through_the_epochs(panel: Panel) -> None:
+    panel.others["play"].value = 0
+    panel.wait()
+    assert panel.controls["epoch"].value == 0
+    assert "lu.mftma(lu.class_manifolds(model, labels.subset('permuted')" in panel.shown.code

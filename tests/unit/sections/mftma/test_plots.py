@@ -58,19 +58,19 @@ def test_the_grid_has_a_row_a_quantity_and_shares_its_ranges(seeds: int) -> None
 
 def test_shares_have_a_panel_a_layer() -> None:
     found = geometry().isel(epoch=0).rename(seed="epsilon").assign_coords(epsilon=[0, 0.5, 1])
-    found["capacity"] = found["capacity"].expand_dims(seed=2, axis=1)
+    found = found.expand_dims(seed=2, axis=1)
     figure = manifold_plots.epsilon_row(found, ["a", "b"])
     assert [ax.get_title() for ax in figure.axes] == ["layer 1 (a)", "layer 2 (b)"]
     assert figure.axes[0].get_ylim()[1] >= float(found["capacity"].sel(layer=["a", "b"]).max())
 
 
 def test_capacities_stand_beside_both_comparisons() -> None:
-    shape = (4, 2)
+    over, shape = ("seed", "subset", "layer"), (2, 4, 2)
     counted = xr.Dataset(
-        {name: (("subset", "layer"), random.uniform(0.1, 0.3, shape)) for name in ("mean_field", "mean_field_error")}
-        | {"empirical": (("subset", "layer"), np.full(shape, 0.2))}
-        | {"low": (("subset", "layer"), np.full(shape, 0.1)), "high": (("subset", "layer"), np.full(shape, 0.3))},
-        coords={"subset": list(SUBSETS)},
+        {name: (over, random.uniform(0.1, 0.3, shape)) for name in ("mean_field", "mean_field_error")}
+        | {"empirical": (over, np.full(shape, 0.2))}
+        | {"low": (over, np.full(shape, 0.1)), "high": (over, np.full(shape, 0.3))},
+        coords={"seed": [0, 1], "subset": list(SUBSETS), "layer": ["a", "b"]},
     )
     left, right = manifold_plots.capacity_scatter(counted, geometry()).axes
     assert left.get_xlim() == left.get_ylim()
@@ -78,17 +78,19 @@ def test_capacities_stand_beside_both_comparisons() -> None:
 
 
 def test_planes_have_a_row_an_epoch_and_a_column_a_subset() -> None:
-    label = np.full((4, 12), -1)
-    label[:, :4] = random.integers(0, 2, (4, 4))
+    label = np.full((1, 4, 12), -1)
+    label[..., :4] = 3 * random.integers(0, 2, (1, 4, 4))
     planes = xr.Dataset(
         {
-            "position": (("epoch", "layer", "example", "axis"), random.normal(size=(2, 1, 12, 2))),
-            "label": (("subset", "example"), label),
+            "position": (("seed", "epoch", "layer", "example", "axis"), random.normal(size=(1, 2, 1, 12, 2))),
+            "label": (("seed", "subset", "example"), label),
+            "agreement": (("seed", "epoch", "layer", "subset"), np.full((1, 2, 1, 4), 0.25)),
         },
         coords={"epoch": ["initial", "final"], "layer": ["a"], "subset": list(SUBSETS)},
-        attrs={"classes": ["cat", "dog"]},
+        attrs={"classes": ["cat", "dog"], "numbers": [0, 3]},
     )
     figure = manifold_plots.planes_grid(planes, "a")
-    assert [ax.get_title() for ax in figure.axes] == [*SUBSETS, "", "", "", ""]
+    assert [ax.get_title() for ax in figure.axes] == 2 * [f"{subset}: 25% agree" for subset in SUBSETS]
     assert [ax.get_ylabel() for ax in figure.axes[::4]] == ["initialisation", "final epoch"]
     assert len(figure.axes[0].collections[1].get_offsets()) + len(figure.axes[0].collections[2].get_offsets()) == 4
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "dog"]

@@ -1,11 +1,15 @@
 """The manifolds of a run are those of its layers' activations, subset by subset, and are read back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from landscape_utils import RunSpec, ball_capacity, class_manifolds, mftma, train
+from landscape_utils import RunSpec, ball_capacity, class_manifolds, empirical_capacity, mftma, train
+from landscape_utils.memorization import embeddings
+from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.memorized import trained
 from landscape_utils.sections.mftma import study
 from landscape_utils.training.runs import Run
@@ -79,14 +83,36 @@ def test_the_first_the_middle_and_the_last_layer() -> None:
 
 
 def test_capacity_is_counted_where_the_features_suffice(run: Run) -> None:
-    found = study.capacities(run, ["1", "3"], points=2, n_t=10, dichotomies=10, classes=8)
-    assert found["mean_field"].shape == (4, 2)
+    found = study.capacities([run], ["1", "3"], study.Counting(points=2, n_t=10, dichotomies=10, classes=8))
+    assert found["mean_field"].shape == (1, 4, 2)
     counted = found["empirical"]
     assert counted.notnull().any()
     assert bool((found["low"] <= counted).where(counted.notnull(), True).all())
-    few = study.capacities(run, ["3"], points=6, n_t=10, dichotomies=10, classes=10)  # 60 points in 16 dimensions
+    few = study.capacities([run], ["3"], study.Counting(10, 6, 10, 10))  # 60 points in 16 dimensions
     assert few["empirical"].isnull().any()
     assert few["mean_field"].notnull().all()
+
+
+def test_capacities_are_both_without_what_the_centres_share(run: Run) -> None:
+    found = study.capacities([run], ["3"], study.Counting(points=2, n_t=10, dichotomies=10, classes=8))
+    clouds = class_manifolds(run.model(), run.labels().subset("test"), classes=8, points=2, pixels=False)["3"]
+    counted = empirical_capacity(without_structure(clouds), dichotomies=10, progress=False)
+    one = found.sel(seed=0, subset="test", layer="3")
+    assert float(one["empirical"]) == counted.capacity
+    assert float(one["mean_field"]) == float(mftma(clouds, n_t=10)["capacity"])
+
+
+def test_planes_of_several_runs_tell_how_many_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "plane", lambda features, seed: np.asarray(features)[:, :2])
+    runs = trained([spec(0), replace(spec(1), train_size=40)], progress=False)
+    found = study.planes_of(runs, ["3"], count=25, classes=None, progress=False)
+    assert found["agreement"].dims == ("seed", "epoch", "layer", "subset")
+    assert found.attrs["numbers"] == list(range(10))
+    for seed in (0, 1):
+        one = found.sel(seed=seed, epoch="final", layer="3")
+        label = one["label"].sel(subset="restored").values
+        share = embeddings.neighbour_share(one["position"].values[label >= 0], label[label >= 0])
+        assert float(one["agreement"].sel(subset="restored")) == share
 
 
 def test_spheres_are_drawn_anew_for_each_seed() -> None:

@@ -17,7 +17,7 @@ def panel(runs: list[Run]) -> Panel:
     return made
 
 
-@pytest.mark.parametrize("control", ["what", "layer", "epoch"])
+@pytest.mark.parametrize("control", ["what", "layer", "other", "epoch"])
 def test_every_control_changes_the_picture(panel: Panel, control: str) -> None:
     assert bytes(panel.image.value).startswith(b"\x89PNG")
     before, moved = bytes(panel.image.value), panel.controls[control]
@@ -53,8 +53,17 @@ def test_the_layer_and_all_after_it_are_the_last_ones(panel: Panel, monkeypatch:
         return accuracies(self, parts, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(study.Subject, "accuracies", noting)
-    panel.controls["layer"].value = "features.22"
+    panel.controls["layer"].value = panel.controls["other"].value = "features.22"
     panel.controls["what"].value = "rest"
     panel.wait()
     assert panel.error is None
     assert asked == [{"last 3": ["features.22", "features.25", "classifier"]}]
+
+
+def test_playing_walks_through_the_epochs_and_both_layers_can_be_saved(panel: Panel) -> None:
+    panel.others["play"].value = 0
+    panel.wait()
+    assert panel.controls["epoch"].value == 0
+    assert panel.shown.numbers is not None
+    assert panel.shown.numbers["accuracy"].sizes["part"] == 2
+    assert panel.shown.code.count("lu.rewound_accuracies(") == 2

@@ -160,6 +160,14 @@ def test_the_half_that_chooses_does_not_measure() -> None:
     assert found["accuracy"]["subset"].values.tolist() == list(study.SUBSETS[:5])
 
 
+def test_the_layers_that_matter_are_named_in_their_order() -> None:
+    curves = np.full((2, 6, 4), 0.5)
+    for layer, gain in ((4, 0.3), (1, 0.2), (3, 0.1)):
+        curves[:, layer, 1] += gain
+    assert study.that_matter(made(curves)) == ["features.1", "features.3", "features.4"]
+    assert study.that_matter(made(curves), 1) == ["features.4"]
+
+
 def settled_by_hand(curve: list[float], share: float) -> int:
     for epoch in range(len(curve)):
         if all(np.isnan(value) or value >= share * curve[-1] for value in curve[epoch:]) and not np.isnan(curve[epoch]):
