@@ -80,6 +80,16 @@ def chance(curve: xr.Dataset) -> dict[str, float]:
     return {"loss": float(np.log(size)), "mistake_rate": 1 - 1 / size}
 
 
+def level_of(curve: xr.Dataset, variable: str = "mistake_rate", *, tolerance: float = TOLERANCE) -> float:
+    """Return the level at which a plateau ends: v_chance - tolerance (v_chance - v(1)).
+
+    Args:
+        curve, variable, tolerance: as for `plateau_length`.
+    """
+    guess = chance(curve)[variable]
+    return guess - tolerance * (guess - float(curve[variable].values[-1]))
+
+
 def plateau_length(curve: xr.Dataset, variable: str = "mistake_rate", *, tolerance: float = TOLERANCE) -> float:
     """Measure how far along the way the network is no better than a guess.
 
@@ -96,10 +106,9 @@ def plateau_length(curve: xr.Dataset, variable: str = "mistake_rate", *, toleran
         chance or a value is not finite.
     """
     values, alphas = curve[variable].values, curve["alpha"].values
-    guess = chance(curve)[variable]
-    if not np.isfinite(values).all() or guess - values[-1] <= ROUNDING:
+    if not np.isfinite(values).all() or chance(curve)[variable] - values[-1] <= ROUNDING:
         return np.nan
-    level = guess - tolerance * (guess - values[-1])
+    level = level_of(curve, variable, tolerance=tolerance)
     above = np.flatnonzero(values > level)
     if not len(above):
         return 0.0

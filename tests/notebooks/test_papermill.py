@@ -122,7 +122,7 @@ PARTS = {
 ON_REAL = {
     "02_ego_flatness": (("-p", "dataset=cifar10", "-p", "pairs=cat-dog"), "CI-13 error"),
     "04_gmi_mli_wpeak": (("-p", "dataset=cifar10"), "ML-4 mean"),
-    "05_bias_plateau": (("-p", "dataset=cifar10", "-p", "simple=mnist"), "BP-8"),
+    "05_bias_plateau": (("-p", "dataset=cifar10", "-p", "simple=mnist"), "BP-8 steps"),
     "09_hessian_surfaces": (("-p", "dataset=cifar10"), "ML-14 mli"),
 }
 

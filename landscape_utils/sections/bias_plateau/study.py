@@ -22,6 +22,7 @@ from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run, load_data
 from landscape_utils.training.training import default_device, train
 
+STARTS = (1.0, 0.5, 0.25, 0.0)  # shares of an initialisation, the vanishing one the last
 VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
 FITTED = 0.9  # training accuracy below which a run has no solution to interpolate to
 LEARNED = 0.9  # of a class's training examples recognised
@@ -75,7 +76,7 @@ class Way:
         scheme: how the parameters move.
         seed: of the run.
         accuracy: of the solution on all training images; 0 where training diverged.
-        train, test: curves over `alpha`, on training and on test images; NaN where training diverged.
+        curve: over `alpha`, on training images; NaN where training diverged.
     """
 
     network: str
@@ -83,12 +84,16 @@ class Way:
     scheme: str
     seed: int
     accuracy: float
-    train: xr.Dataset
-    test: xr.Dataset
+    curve: xr.Dataset
+
+    @property
+    def title(self) -> str:
+        """Name the network and what is changed about it."""
+        return ", ".join(filter(None, (self.network, self.variant)))
 
     def length(self, variable: str = "mistake_rate") -> float:
-        """Return the plateau's length on the training images."""
-        return plateau.plateau_length(self.train, variable)
+        """Return the plateau's length."""
+        return plateau.plateau_length(self.curve, variable)
 
 
 def network(specs: Sequence[RunSpec], *, images: int, data: Dataset | None = None) -> Network:
@@ -112,7 +117,7 @@ def elsewhere(
     first = specs[0].seed
     every = [s.seed for s in specs] if seeds is None else range(first, first + seeds)
     return [
-        replace(specs[0], dataset=dataset, train_size=size, test_size=None, difficulty=None, seed=seed)
+        replace(specs[0], dataset=dataset, train_size=size, seed=seed, test_size=None, difficulty=None, image_size=None)
         for seed in every
     ]
 
@@ -130,13 +135,18 @@ def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, prog
     file, walked = (network.name, variant, scheme), []
     for spec, run in zip(network.specs, network.runs(progress=progress), strict=True):
         if run is None:
-            walked.append(Way(*file, spec.seed, 0.0, _unknown(network), _unknown(network)))
+            walked.append(Way(*file, spec.seed, 0.0, _unknown(network)))
             continue
         model, start, end = run.model().to(default_device()), run.weights("initial"), run.weights()
-        how: dict[str, Any] = {"scheme": scheme, "progress": progress}
-        curves = [interpolate(model, start, end, part, **how) for part in (network.train, network.test)]
-        walked.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), *curves))
+        curve = interpolate(model, start, end, network.train, scheme=scheme, progress=progress)
+        walked.append(Way(*file, spec.seed, float(run.history.train_accuracy[-1]), curve))
     return walked
+
+
+def by_option(network: Network, option: str, values: Iterable[float]) -> dict[str, list[Way]]:
+    """Interpolate networks that differ in one option of the architecture, by the option and its value."""
+    names = {f"{option.replace('_', ' ')} {value:g}": value for value in values}
+    return {name: ways(network.variant(**{option: value}), name) for name, value in names.items()}
 
 
 def _unknown(network: Network) -> xr.Dataset:
@@ -151,20 +161,19 @@ def lengths(ways: Iterable[Way], variable: str = "mistake_rate") -> Floats:
 
 
 def table(ways: Sequence[Way]) -> xr.Dataset:
-    """Stack curves for saving: loss and mistake rate over (line, part, alpha), plateau lengths, violations."""
-    labels = [", ".join(filter(None, (w.network, w.variant, w.scheme, f"seed {w.seed}"))) for w in ways]
-    both = {v: [[getattr(w, part)[v].values for part in ("train", "test")] for w in ways] for v in VARIABLES}
+    """Stack curves for saving: loss and mistake rate over (line, alpha), plateau lengths, violations."""
+    labels = [", ".join((w.title, w.scheme, f"seed {w.seed}")) for w in ways]
+    curves = {v: (("line", "alpha"), np.array([w.curve[v].values for w in ways])) for v in VARIABLES}
     measured = {f"plateau_{v}": ("line", [w.length(v) for w in ways]) for v in VARIABLES}
-    broken = {f"violations_{v}": ("line", [plateau.violations(w.train, v) for w in ways]) for v in VARIABLES}
-    curves = {v: (("line", "part", "alpha"), np.array(values)) for v, values in both.items()}
+    broken = {f"violations_{v}": ("line", [plateau.violations(w.curve, v) for w in ways]) for v in VARIABLES}
     accuracy = {"train_accuracy": ("line", [w.accuracy for w in ways])}
-    coordinates = {"line": labels, "part": ["train", "test"], "alpha": ways[0].train["alpha"].values}
+    coordinates = {"line": labels, "alpha": ways[0].curve["alpha"].values}
     return xr.Dataset({**curves, **measured, **broken, **accuracy}, coords=coordinates)
 
 
-def every(panels: Mapping[str, Mapping[str, Sequence[Way]]]) -> list[Way]:
-    """Gather the ways of all panels and variants into one list."""
-    return [way for variants in panels.values() for ways in variants.values() for way in ways]
+def every(rows: Mapping[str, Mapping[str, Sequence[Way]]]) -> list[Way]:
+    """Gather the ways of all rows and variants into one list."""
+    return [way for variants in rows.values() for ways in variants.values() for way in ways]
 
 
 VARIABLES = ("loss", "mistake_rate")
@@ -177,29 +186,40 @@ def predictions(networks: Mapping[int, Network], *, gaps: Sequence[float] = (0.0
     """Compute measured error plateaus and those that the competition of signal and bias predicts.
 
     Besides the solution as it is, its largest bias is raised by `gap`: the end of the way then has a larger bias gap
-    and the same weights.
+    and the same weights. And the solution as it is is also walked to from a `start` that is shrunken towards zero, from
+    which the prediction holds.
 
     Args:
         networks: with a bias on the last layer only, by depth.
-        gaps: logits added to the largest bias.
+        gaps: logits added to the largest bias, 0 the first.
 
     Returns:
-        Dataset over (depth, seed, gap), in alpha: `measured` lengths, those `predicted` from the competition's whole
-        curve, and `first_flip`, where by the formula of `class_flips` the first class leaves that of the largest bias.
-        NaN where a run does not fit.
+        Dataset in alpha; over (depth, seed, gap): `measured` lengths, those `predicted` from the competition's whole
+        curve, and `first_flip`, where by the formula of `class_flips` the first class leaves that of the largest bias;
+        over (depth, seed, start): `shrunk`, measured from that share of the initialisation. NaN where a run does not
+        fit.
     """
-    shape = (len(networks), len(next(iter(networks.values())).specs), len(gaps))
-    variables = {name: np.full(shape, np.nan) for name in ("measured", "predicted", "first_flip")}
-    for i, (depth, network) in enumerate(networks.items()):
-        for j, run in enumerate(network.runs()):
-            if run is not None and run.history.train_accuracy[-1] >= FITTED:
-                for k, gap in enumerate(gaps):
-                    for name, length in _plateaus(run, network, depth, gap).items():
-                        variables[name][i, j, k] = length
-    dims = ("depth", "seed", "gap")
     seeds = [spec.seed for spec in next(iter(networks.values())).specs]
-    coordinates = {"depth": list(networks), "seed": seeds, "gap": list(gaps)}
-    return xr.Dataset({name: (dims, values) for name, values in variables.items()}, coords=coordinates)
+    coordinates: dict[str, list[Any]] = {
+        "depth": list(networks),
+        "seed": seeds,
+        "gap": list(gaps),
+        "start": list(STARTS),
+    }
+    dims = {name: ("depth", "seed", "gap") for name in ("measured", "predicted", "first_flip")}
+    dims |= {"shrunk": ("depth", "seed", "start")}
+    result = xr.Dataset(
+        {name: (over, np.full([len(coordinates[d]) for d in over], np.nan)) for name, over in dims.items()}, coordinates
+    )
+    for depth, network in networks.items():
+        for seed, run in zip(seeds, network.runs(), strict=True):
+            if run is None or run.history.train_accuracy[-1] < FITTED:
+                continue
+            for gap in gaps:
+                for name, length in _plateaus(run, network, depth, gap).items():
+                    result[name].loc[{"depth": depth, "seed": seed, "gap": gap}] = length
+            result["shrunk"].loc[{"depth": depth, "seed": seed}] = [_from(run, network, start) for start in STARTS]
+    return result
 
 
 def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, float]:
@@ -219,6 +239,13 @@ def _plateaus(run: Run, network: Network, depth: int, gap: float) -> dict[str, f
         "predicted": plateau.plateau_length(expected),
         "first_flip": _first(np.delete(flips, int(bias.argmax()))),
     }
+
+
+def _from(run: Run, network: Network, start: float) -> float:
+    """Measure the error plateau on the way from a share of the initialisation to the solution."""
+    shrunk = {name: start * tensor for name, tensor in run.weights("initial").items()}
+    curve = interpolate(run.model().to(default_device()), shrunk, run.weights(), network.train, progress=False)
+    return plateau.plateau_length(curve)
 
 
 def _first(flips: Floats) -> float:
@@ -263,6 +290,22 @@ def orders(runs: Sequence[Run]) -> xr.Dataset:
     """Gather the learning orders of runs, over (seed, class)."""
     seeds = xr.Variable("seed", [run.spec.seed for run in runs])
     return xr.concat([learning_order(run) for run in runs], dim=seeds)
+
+
+def bias_by_rank(orders: xr.Dataset) -> xr.DataArray:
+    """Sort each seed's biases by when the class was learned; classes that are learned at one epoch share their mean.
+
+    Args:
+        orders: `epoch` and `bias` over (seed, class).
+
+    Returns:
+        Array (seed, rank), 1 the class learned first.
+    """
+    rows = []
+    for epochs, bias in zip(np.nan_to_num(orders["epoch"].values, nan=np.inf), orders["bias"].values, strict=True):
+        rows.append([bias[epochs == epoch].mean() for epoch in np.sort(epochs)])
+    seeds, ranks = orders["seed"].values, np.arange(1, orders.sizes["class"] + 1)
+    return xr.DataArray(rows, coords={"seed": seeds, "rank": ranks}, name="bias", attrs={"units": "logits"})
 
 
 # --- outputs along the way ----------------------------------------------------------------------------------------

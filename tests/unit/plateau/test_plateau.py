@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from landscape_utils import build_model, interpolate, plateau_length
 from landscape_utils.engine.shadow import probe
 from landscape_utils.plateau.paths import path
-from landscape_utils.plateau.plateau import ALPHAS, bulge, class_flips, competition, violations
+from landscape_utils.plateau.plateau import ALPHAS, bulge, class_flips, competition, level_of, violations
 
 GENERATOR = torch.Generator().manual_seed(1)
 INPUTS = torch.randn(60, 1, 3, 4, dtype=torch.float64, generator=GENERATOR)
@@ -105,6 +105,14 @@ def test_the_plateau_ends_where_a_tenth_of_the_gain_is_made_for_good():
     assert plateau_length(curve_of(dip), "loss") == pytest.approx(0.46)
     rate = np.where(alphas <= 0.7, 0.93, 0.0)  # above chance is plateau, too
     assert plateau_length(curve_of(ramp, mistake_rate=rate)) == pytest.approx(0.7, abs=0.01)
+
+
+@pytest.mark.parametrize(("variable", "guess"), [("loss", np.log(10)), ("mistake_rate", 0.9)])
+def test_the_level_of_a_plateaus_end_is_a_tenth_of_the_way_from_a_guess_to_the_solution(variable, guess):
+    curve = curve_of(np.linspace(2, 0.3, 11), mistake_rate=np.linspace(0.8, 0.2, 11))
+    end = float(curve[variable][-1])
+    assert level_of(curve, variable) == pytest.approx(0.9 * guess + 0.1 * end)
+    assert level_of(curve, variable, tolerance=1.0) == pytest.approx(end)
 
 
 def test_a_straight_line_from_chance_has_a_plateau_of_the_tolerance():

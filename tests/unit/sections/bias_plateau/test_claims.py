@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -5,7 +7,7 @@ import xarray as xr
 from landscape_utils.plateau import hardness
 from landscape_utils.sections.bias_plateau import claims as verdicts
 from landscape_utils.sections.bias_plateau.study import Way
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import Judgement
 
 ALPHAS = np.linspace(0, 1, 51)
 GUESS = {"loss": np.log(10), "mistake_rate": 0.9}
@@ -22,15 +24,22 @@ def curve(plateaus):
 
 
 def ways(errors, losses=None, *, network="net", accuracy=1.0):
-    made = []
-    for seed, (error, loss) in enumerate(zip(errors, losses or errors, strict=True)):
-        both = curve({"loss": loss, "mistake_rate": error})
-        made.append(Way(network, "", "linear", seed, accuracy, both, both))
-    return made
+    return [
+        Way(network, "", "linear", seed, accuracy, curve({"loss": loss, "mistake_rate": error}))
+        for seed, (error, loss) in enumerate(zip(errors, losses or errors, strict=True))
+    ]
 
 
 def spread(mean, by=0.01):
     return [mean - by, mean, mean + by]
+
+
+def parts(judgement: Judgement) -> dict[str, str]:
+    return {part.name: part.verdict for part in judgement.parts}
+
+
+def effects(judgement: Judgement) -> dict[str, float]:
+    return {part.name: part.effect for part in judgement.parts}
 
 
 def test_the_made_curves_have_the_lengths_they_are_made_for():
@@ -38,110 +47,122 @@ def test_the_made_curves_have_the_lengths_they_are_made_for():
 
 
 @pytest.mark.parametrize(
-    ("simple", "error", "loss", "verdict"),
+    ("simple", "error", "loss", "broken"),
     [
-        (0.1, 0.4, 0.5, "reproduced"),
-        (0.3, 0.4, 0.5, "not reproduced"),
-        (0.1, 0.2, 0.5, "not reproduced"),
-        (0.1, 0.5, 0.2, "not reproduced"),
+        (0.1, 0.4, 0.5, set()),
+        (0.3, 0.4, 0.5, {"fully_connected_loss", "fully_connected_convex"}),
+        (0.1, 0.2, 0.5, {"vgg_error"}),
+        (0.1, 0.5, 0.2, {"vgg_loss"}),
     ],
 )
-def test_the_deeper_networks_plateau_is_long_in_both_and_the_others_short(simple, error, loss, verdict):
+def test_each_networks_plateaus_are_judged_for_themselves(simple, error, loss, broken):
     got = verdicts.plateau_of_the_deeper_network(ways(spread(simple)), ways(spread(error), spread(loss)))
-    assert (got.id, got.verdict) == ("BP-1", verdict)
-    assert got.part.effect == pytest.approx(min(error, loss), abs=1e-6)
+    assert got.id == "BP-1"
+    assert {name for name, verdict in parts(got).items() if verdict == "not seen"} == broken
+    lengths = {"fully_connected_loss": simple, "vgg_loss": loss, "vgg_error": error}
+    assert {name: effects(got)[name] for name in lengths} == pytest.approx(lengths, abs=1e-6)
 
 
 def test_a_loss_that_is_short_but_bent_is_not_convex():
-    bent = ways([0.1] * 3)
     step = np.where(ALPHAS < 0.12, np.log(10), 0.0) + np.linspace(0.2, 0, 51)
     step[5:30] += 0.8
-    bent = [Way(w.network, "", "linear", w.seed, 1.0, w.train.assign(loss=("alpha", step)), w.test) for w in bent]
+    bent = [replace(w, curve=w.curve.assign(loss=("alpha", step))) for w in ways([0.1] * 3)]
     got = verdicts.plateau_of_the_deeper_network(bent, ways(spread(0.5)))
-    assert got.verdict == "not reproduced"
+    assert parts(got)["fully_connected_convex"] == "not seen"
+    assert "Points above an earlier one: loss" in got.note
 
 
-def test_runs_that_do_not_fit_are_left_out_and_named():
+def test_runs_that_do_not_fit_have_no_number_and_are_named():
     low = ways(spread(0.1))
     high = [*ways([0.5, 0.51, 0.49]), *ways([0.0], accuracy=0.3)]
     got = verdicts.plateau_of_the_deeper_network(low, high)
     assert got.verdict == "reproduced"
-    assert got.part.reason == "left out, for they do not fit: net, seed 0 (30%)"
+    assert got.note.endswith("Left out, for they do not fit: net, seed 0 (30%).")
+    assert [p.reason for p in got.parts if p.name == "vgg_loss"] == ["1 of 4 seeds have none"]
     none = verdicts.plateau_of_the_deeper_network(low, ways([0.5], accuracy=0.1))
-    assert none.verdict == "not tested"
-    assert "no run of one of the networks fits" in none.part.reason
+    assert parts(none)["vgg_loss"] == parts(none)["vgg_error"] == "not tested"
 
 
 def predictions(measured, predicted):
+    """Make `study.predictions` of lengths over (depth, seed, gap); from a start of zero they are the predicted ones."""
     dims = ("depth", "seed", "gap")
-    coordinates = {"depth": [2, 4, 6], "seed": range(measured.shape[1]), "gap": [0.0, 2.0]}
-    found = {"measured": measured, "predicted": predicted, "first_flip": predicted}
-    return xr.Dataset({name: (dims, values) for name, values in found.items()}, coords=coordinates)
+    coordinates = {"depth": [2, 4, 6], "seed": range(measured.shape[1]), "gap": [0.0, 2.0], "start": [1.0, 0.0]}
+    variables = {"measured": (dims, measured), "predicted": (dims, predicted), "first_flip": (dims, predicted)}
+    shrunk = np.stack([measured[..., 0], predicted[..., 0]], axis=-1)
+    return xr.Dataset({**variables, "shrunk": ((*dims[:2], "start"), shrunk)}, coords=coordinates)
+
+
+GRID = np.array([[[0.1, 0.2]] * 3, [[0.3, 0.4]] * 3, [[0.6, 0.8]] * 3]) + np.array([-0.01, 0, 0.01])[:, None]
 
 
 def test_the_competition_predicts_what_grows_with_depth_and_gap():
-    grid = np.array([[[0.1, 0.2]] * 3, [[0.3, 0.4]] * 3, [[0.6, 0.8]] * 3])
-    assert verdicts.competition_predicts(predictions(0.8 * grid, grid)).verdict == "reproduced"
-    noise = np.random.default_rng(0).uniform(0, 1, grid.shape)
-    assert verdicts.competition_predicts(predictions(grid, noise)).verdict != "reproduced"
-    assert verdicts.competition_predicts(predictions(grid[::-1], grid[::-1])).verdict != "reproduced"
-    assert verdicts.competition_predicts(predictions(grid[..., ::-1], grid[..., ::-1])).verdict != "reproduced"
+    got = verdicts.competition_predicts(predictions(0.8 * GRID, GRID))
+    assert parts(got) == {"depth": "seen", "gap": "seen", "prediction": "seen", "vanishing": "exact"}
+    assert effects(got)["depth"] == pytest.approx(0.8 * 0.2)  # the smaller of both steps
+    assert "above 0 in 0 of 18 cases" in got.note
+    noise = np.random.default_rng(0).uniform(0, 1, GRID.shape)
+    assert parts(verdicts.competition_predicts(predictions(GRID, noise)))["prediction"] != "seen"
+    assert parts(verdicts.competition_predicts(predictions(GRID[::-1], GRID[::-1])))["depth"] == "not seen"
+    assert parts(verdicts.competition_predicts(predictions(GRID[..., ::-1], GRID[..., ::-1])))["gap"] == "not seen"
+
+
+def test_what_a_start_of_zero_gives_has_to_be_the_prediction():
+    table = predictions(0.8 * GRID, GRID)
+    table["shrunk"][1, 2, -1] += 0.01
+    assert parts(verdicts.competition_predicts(table))["vanishing"] == "not seen"
+
+
+def test_depths_at_which_nothing_fits_are_not_judged():
+    grid = GRID.copy()
+    grid[1] = np.nan
+    got = verdicts.competition_predicts(predictions(grid, grid))
+    assert parts(got) == {"depth": "not tested", "gap": "not tested", "prediction": "seen", "vanishing": "exact"}
+    none = verdicts.competition_predicts(predictions(np.nan * grid, np.nan * grid))
+    assert none.verdict == "not tested"
 
 
 @pytest.mark.parametrize(
-    ("verdict", "half", "less"),
-    [
-        (0.1, "reproduced", "reproduced"),
-        (0.3, "not reproduced", "reproduced"),
-        (0.45, "not reproduced", "not reproduced"),
-    ],
+    ("after", "half", "less"),
+    [(0.1, "seen", "seen"), (0.3, "not seen", "seen"), (0.45, "not seen", "not seen")],
     ids=["a quarter", "three quarters", "longer"],
 )
-def test_a_plateau_is_shortened_by_half_or_at_all(verdict, half, less):
-    pair = {"net": (ways([0.38, 0.4, 0.42]), ways(spread(verdict)))}
-    assert verdicts.biases_make_the_plateau(pair).verdict == half
-    assert verdicts.homogeneous_biases_shorten(pair).verdict == less
+def test_a_plateau_is_shortened_by_half_or_at_all(after, half, less):
+    pair = {part: (ways([0.38, 0.4, 0.42]), ways(spread(after))) for part in ("fully_connected", "vgg")}
+    for judge, verdict in ((verdicts.biases_make_the_plateau, half), (verdicts.homogeneous_biases_shorten, less)):
+        got = judge(pair)
+        assert parts(got) == {"fully_connected": verdict, "vgg": verdict}
+        assert got.note.startswith("net 0.40 (0.35 to 0.45) to ")
+    assert effects(verdicts.biases_make_the_plateau(pair))["vgg"] == pytest.approx(0.2 - after)
 
 
-def test_networks_without_a_plateau_have_nothing_to_shorten():
+def test_a_network_without_a_plateau_has_nothing_to_shorten():
     flat, short = ways([0.4, 0.41, 0.39]), ways([0.1] * 3)
-    none = [Way("x", "", "linear", i, 1.0, w.train * 0 + 0.1, w.test) for i, w in enumerate(short)]
-    alone = verdicts.biases_make_the_plateau({"x": (none, none)})
-    assert alone.verdict == "not tested"
-    both = verdicts.biases_make_the_plateau({"x": (none, none), "y": (flat, short)})
-    assert both.verdict == "reproduced"
-    assert "x: 0.00 (0.00 to 0.00), nothing to shorten" in both.part.measured
+    none = [replace(w, curve=w.curve * 0 + 0.1) for w in short]
+    got = verdicts.biases_make_the_plateau({"fully_connected": (none, none), "vgg": (flat, short)})
+    assert parts(got) == {"fully_connected": "not tested", "vgg": "seen"}
+    assert got.parts[0].reason == "nothing to shorten: no plateau above 0.05"
 
 
 def test_a_seed_counts_only_where_both_of_its_runs_fit():
     before = ways([0.4, 0.41, 0.39, 0.9])
-    after = [*ways([0.1, 0.11, 0.09]), *ways([0.9, 0.9, 0.9, 0.9], accuracy=0.2)[3:]]
-    got = verdicts.biases_make_the_plateau({"net": (before, after)})
-    assert got.verdict == "reproduced"
-    assert "seed 3 (20%)" in got.part.reason
-    few = verdicts.biases_make_the_plateau({"net": (before[:1], after[:1])})
-    assert few.verdict == "undecided"
-    assert "too few runs fit" in few.part.measured
-    assert "two fitting runs" in few.part.reason
-    lone = verdicts.small_and_deep_are_flat({"depth": (before[:1], after[:1])})
-    assert (lone.verdict, lone.part.reason) == ("undecided", "too few seeds: 1 of at least 3; too few runs fit: depth")
+    after = [*ways([0.1, 0.11, 0.09]), *ways([0.9] * 4, accuracy=0.2)[3:]]
+    got = verdicts.biases_make_the_plateau({"fully_connected": (before, after), "vgg": (before[:1], after[:1])})
+    assert parts(got) == {"fully_connected": "seen", "vgg": "undecided"}
+    assert "seed 3 (20%)" in got.note
 
 
-def test_depths_at_which_nothing_fits_are_not_judged():
-    grid = np.linspace(0.1, 0.9, 18).reshape(3, 3, 2)
-    grid[1] = np.nan
-    got = verdicts.competition_predicts(predictions(grid, grid))
-    assert (got.verdict, got.part.reason) == ("not tested", "at one of the depths no run fits")
-    grid[1, :2] = [[0.4, 0.5]] * 2
-    got = verdicts.competition_predicts(predictions(grid, grid))
-    assert (got.verdict, got.part.reason) == ("reproduced", "left out: 1 runs that do not fit")
-
-
-@pytest.mark.parametrize(("error", "loss", "verdict"), [(0.4, 0.4, "reproduced"), (0.4, 0.2, "undecided")])
-def test_longer_means_longer_in_loss_and_in_error(error, loss, verdict):
-    pair = {"init scale 1 to 0.25": (ways(spread(0.2)), ways(spread(error), spread(loss)))}
-    got = verdicts.small_and_deep_are_flat(pair)
-    assert (got.id, got.verdict) == ("BP-6", verdict)
+@pytest.mark.parametrize(
+    ("error", "loss", "verdict"), [(0.4, 0.4, "seen"), (0.4, 0.2, "undecided"), (0.1, 0.4, "not seen")]
+)
+def test_the_plateau_that_grows_less_decides(error, loss, verdict):
+    longer = {
+        "fully_connected_scale": (ways(spread(0.2)), ways(spread(error), spread(loss)[::-1])),
+        "fully_connected_depth": (ways(spread(0.2)), ways(spread(0.4))),
+    }
+    longer = {k: (a, [replace(w, variant="small") for w in b]) for k, (a, b) in longer.items()}
+    got = verdicts.small_and_deep_are_flat({**longer, "vgg_scale": (ways([0.3] * 3),) * 2})
+    assert parts(got) == {"fully_connected_scale": verdict, "fully_connected_depth": "seen", "vgg_scale": "not tested"}
+    assert got.note.startswith("Longer by: net to small: loss 0.")
 
 
 def orders(sign, seeds=6):
@@ -151,9 +172,9 @@ def orders(sign, seeds=6):
     return xr.Dataset({"epoch": (("seed", "class"), epoch), "bias": (("seed", "class"), bias)})
 
 
-@pytest.mark.parametrize(("sign", "verdict"), [(1, "reproduced"), (0, "not reproduced"), (-1, "not reproduced")])
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "seen"), (0, "undecided"), (-1, "not seen")])
 def test_the_bias_follows_the_order_of_learning(sign, verdict):
-    assert verdicts.bias_follows_the_order(orders(sign)).verdict == verdict
+    assert parts(verdicts.bias_follows_the_order(orders(sign))) == {"order": verdict}
 
 
 def test_a_class_that_is_never_learned_counts_as_the_last():
@@ -167,17 +188,29 @@ def test_a_class_that_is_never_learned_counts_as_the_last():
 def test_classes_that_are_all_learned_at_once_have_no_order():
     same = orders(1)
     same["epoch"][:] = 3
-    assert verdicts.bias_follows_the_order(same).verdict == "undecided"
+    assert verdicts.bias_follows_the_order(same).verdict == "not tested"
 
 
 def test_a_convex_curve_can_be_the_harder_problem():
     problems = [hardness.valley(1e4), hardness.chain(8)]
     curves = {p.name: (hardness.line(p), hardness.descent(p)) for p in problems}
-    assert verdicts.shape_is_not_hardness(curves).verdict == "reproduced"
-    assert verdicts.shape_is_not_hardness(dict(reversed(curves.items()))).verdict == "not reproduced"
+    assert parts(verdicts.shape_is_not_hardness(curves)) == dict.fromkeys(("convex", "flat", "steps"), "exact")
+    turned = verdicts.shape_is_not_hardness(dict(reversed(curves.items())))
+    assert parts(turned) == dict.fromkeys(("convex", "flat", "steps"), "not seen")
 
 
-def test_students_interval_is_that_of_the_mean():
-    low, high = student(np.array([1.0, 2.0, 3.0]))
-    assert (low, high) == pytest.approx((2 - 4.3027 / np.sqrt(3), 2 + 4.3027 / np.sqrt(3)), rel=1e-4)
-    assert student(np.array([1.0])) == (-np.inf, np.inf)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_decide_nothing(seeds):
+    short, long = ways(spread(0.1)[:seeds]), ways(spread(0.4)[:seeds])
+    every = [
+        verdicts.plateau_of_the_deeper_network(short, long),
+        verdicts.biases_make_the_plateau(dict.fromkeys(("fully_connected", "vgg"), (long, short))),
+        verdicts.homogeneous_biases_shorten(dict.fromkeys(("fully_connected", "vgg"), (long, short))),
+        verdicts.small_and_deep_are_flat(
+            dict.fromkeys(("fully_connected_scale", "fully_connected_depth", "vgg_scale"), (short, long))
+        ),
+        verdicts.bias_follows_the_order(orders(1).isel(seed=slice(seeds))),
+    ]
+    assert {verdict for got in every for verdict in parts(got).values()} == {"undecided"}
+    of_grid = parts(verdicts.competition_predicts(predictions(GRID[:, :seeds], GRID[:, :seeds])))
+    assert of_grid == {"depth": "undecided", "gap": "undecided", "prediction": "undecided", "vanishing": "exact"}

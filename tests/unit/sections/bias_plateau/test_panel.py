@@ -41,3 +41,18 @@ def test_the_slider_only_looks_up(panel: Panel, monkeypatch: pytest.MonkeyPatch)
         panel.controls["alpha"].value = float(alpha)
         panel.wait()
         assert panel.error is None
+
+
+def test_play_walks_along_alpha(panel: Panel) -> None:
+    panel.others["play"].value = 25
+    panel.wait()
+    assert panel.controls["alpha"].value == pytest.approx(0.5)
+    assert panel.error is None
+
+
+def test_it_shows_its_numbers_and_the_code_for_them(panel: Panel) -> None:
+    assert panel.shown.numbers is not None
+    assert set(panel.shown.numbers) >= {"loss", "mistake_rate"}
+    assert "network.variant(depth=3, init_scale=1.0, bias=True)" in panel.shown.code
+    assert "scheme='linear'" in panel.shown.code
+    compile(panel.shown.code, "code", "exec")

@@ -35,10 +35,11 @@ def test_a_variant_changes_the_architecture_alone(net):
 
 
 def test_elsewhere_takes_another_dataset_as_many_seeds_and_none_of_the_old_sizes():
-    old = specs((3, 4), train_size=30, test_size=20, difficulty=0.5)
+    old = specs((3, 4), train_size=30, test_size=20, difficulty=0.5, image_size=16)
     moved = study.elsewhere(old, "digits", size=100, seeds=3)
     assert [s.seed for s in moved] == [3, 4, 5]
-    assert {(s.dataset, s.train_size, s.test_size, s.difficulty) for s in moved} == {("digits", 100, None, None)}
+    own = {(s.dataset, s.train_size, s.test_size, s.difficulty, s.image_size) for s in moved}
+    assert own == {("digits", 100, None, None, None)}
     assert [s.seed for s in study.elsewhere(old, "digits")] == [3, 4]
 
 
@@ -56,9 +57,17 @@ def test_ways_go_from_each_seeds_initialisation_to_its_solution(net, scheme):
         assert way.accuracy == pytest.approx(float(run.history.train_accuracy[-1]))
         for at, epoch in ((0, "initial"), (-1, "final")):
             model = run.model(epoch)
-            logits = model(net.test.inputs)
-            loss = torch.nn.functional.cross_entropy(logits, net.test.targets).item()
-            assert float(way.test.loss[at]) == pytest.approx(loss, rel=1e-4)
+            logits = model(net.train.inputs)
+            loss = torch.nn.functional.cross_entropy(logits, net.train.targets).item()
+            assert float(way.curve.loss[at]) == pytest.approx(loss, rel=1e-4)
+
+
+def test_variants_of_one_option_are_named_by_it(net):
+    found = study.by_option(net, "init_scale", [1.0, 0.5])
+    assert list(found) == ["init scale 1", "init scale 0.5"]
+    assert [w.variant for w in found["init scale 0.5"]] == ["init scale 0.5"] * 2
+    same = study.ways(net.variant(init_scale=0.5), progress=False)
+    np.testing.assert_array_equal(study.lengths(found["init scale 0.5"], "loss"), study.lengths(same, "loss"))
 
 
 def test_the_table_holds_every_curve_with_its_lengths(net):
@@ -66,8 +75,9 @@ def test_the_table_holds_every_curve_with_its_lengths(net):
         {"a": {"": study.ways(net, progress=False)}, "b": {"": study.ways(net, "again", progress=False)}}
     )
     table = study.table(ways)
+    assert [w.title for w in ways[::2]] == ["fcn on small", "fcn on small, again"]
     assert list(table["line"].values)[::2] == ["fcn on small, linear, seed 0", "fcn on small, again, linear, seed 0"]
-    np.testing.assert_array_equal(table["loss"].sel(part="test")[1], ways[1].test.loss)
+    np.testing.assert_array_equal(table["loss"][1], ways[1].curve.loss)
     np.testing.assert_array_equal(table["plateau_mistake_rate"], study.lengths(ways))
 
 
@@ -75,7 +85,7 @@ def test_predictions_raise_the_largest_bias_and_nothing_else(small):
     fitted = study.network(specs(epochs=40, batch_size=12, model_options={"width": 16}), images=30, data=small)
     nets = study.from_small_weights(fitted, [2, 3])
     table = study.predictions(nets, gaps=(0.0, 0.5))
-    assert dict(table.sizes) == {"depth": 2, "seed": 2, "gap": 2}
+    assert dict(table.sizes) == {"depth": 2, "seed": 2, "gap": 2, "start": 4}
     net, run = nets[3], nets[3].runs(progress=False)[1]
     model = run.model()
     bias = model[-1].bias.detach().clone()
@@ -92,6 +102,8 @@ def test_predictions_raise_the_largest_bias_and_nothing_else(small):
     assert float(here["measured"]) == pytest.approx(plateau_length(curve), rel=1e-5)
     expected = plateau_length(competition(logits, bias, net.train.targets, 3))
     assert float(here["predicted"]) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(table["shrunk"].sel(start=1), table["measured"].sel(gap=0), rtol=1e-5)
+    np.testing.assert_allclose(table["shrunk"].sel(start=0), table["predicted"].sel(gap=0), rtol=1e-3)
 
 
 def test_a_diverging_run_is_kept_as_one_that_does_not_fit(small):
@@ -101,7 +113,7 @@ def test_a_diverging_run_is_kept_as_one_that_does_not_fit(small):
     assert [(w.seed, w.accuracy) for w in ways] == [(0, 0.0), (1, 0.0)]
     assert np.isnan(study.lengths(ways, "loss")).all()
     table = study.table(ways)
-    assert table["loss"].shape == (2, 2, 51)
+    assert table["loss"].shape == (2, 51)
     assert np.isnan(table["violations_loss"]).all()
     assert np.isnan(study.predictions({3: wild})["measured"]).all()
 
@@ -139,6 +151,16 @@ def test_a_class_is_learned_when_it_is_recognised_for_good(net):
     order = study.learning_order(made)
     np.testing.assert_array_equal(order["epoch"], [1, 2, np.nan])
     np.testing.assert_allclose(order["bias"], [0.1, 0.2, 0.3])
+
+
+def test_biases_are_sorted_by_the_order_of_learning_and_ties_share_their_mean():
+    epochs = [[3.0, 1.0, 2.0], [2.0, 2.0, np.nan]]
+    orders = xr.Dataset(
+        {"epoch": (("seed", "class"), epochs), "bias": (("seed", "class"), [[0.3, 0.1, 0.2], [1, 3, 7]])}
+    )
+    ranked = study.bias_by_rank(orders)
+    assert ranked["rank"].values.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(ranked, [[0.1, 0.2, 0.3], [2, 2, 7]])
 
 
 def test_small_runs_take_other_images_for_each_seed_and_all_of_them_in_every_step(small_npz):

@@ -37,24 +37,24 @@ def accuracies(*, end: float = 1.0, fall: float = 0.1, restored: float = 0.6, pe
 
 
 @pytest.mark.parametrize(
-    ("change", "unseen"), [({}, set()), ({"end": 0.9}, {"memorized"}), ({"fall": 0.0}, {"falls"})], ids=str
+    ("change", "unseen"), [({}, []), ({"end": 0.9}, ["memorized"]), ({"fall": 0.0}, ["falls"])], ids=str
 )
-def test_memorizing_needs_the_fit_and_the_fall(change: dict[str, float], unseen: set[str]) -> None:
+def test_memorizing_needs_the_fit_and_the_fall(change: dict[str, float], unseen: list[str]) -> None:
     got = verdicts.memorizing(accuracies(**change))
     assert got.id == "MG-1"
-    assert {name for name, verdict in verdicts_of(got).items() if verdict != "seen"} == unseen
+    assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
     assert got.note == "From epoch 2 to 4."
 
 
 @pytest.mark.parametrize(
     ("change", "unseen", "epoch"),
-    [({}, set(), 3), ({"restored": 0.1}, {"gain", "lead"}, 3), ({"permuted": 0.5}, set(), 2)],
+    [({}, [], 3), ({"restored": 0.1}, ["gain", "lead"], 3), ({"permuted": 0.5}, [], 2)],
     ids=str,
 )
-def test_restored_labels_come_before_memorization(change: dict[str, float], unseen: set[str], epoch: int) -> None:
+def test_restored_labels_come_before_memorization(change: dict[str, float], unseen: list[str], epoch: int) -> None:
     got = verdicts.restored_first(accuracies(**change))
     assert got.id == "MG-2"
-    assert {name for name, verdict in verdicts_of(got).items() if verdict != "seen"} == unseen
+    assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
     assert got.note.startswith(f"Memorization begins in epoch {epoch};")
 
 
@@ -176,17 +176,17 @@ def shares(test_at_last: list[float], middle: float = 1.0, permuted: float = 0.1
 @pytest.mark.parametrize(
     ("found", "unseen"),
     [
-        (shares([0.3, 0.2, 0.1]), set()),
-        (shares([0.1, 0.3, 0.2]), {"last"}),
-        (shares([0.3, 0.2, 0.1], middle=1.5), {"middle"}),
-        (shares([0.3, 0.2, 0.1], permuted=0.04), {"permuted"}),
+        (shares([0.3, 0.2, 0.1]), []),
+        (shares([0.1, 0.3, 0.2]), ["last"]),
+        (shares([0.3, 0.2, 0.1], middle=1.5), ["middle"]),
+        (shares([0.3, 0.2, 0.1], permuted=0.04), ["permuted"]),
     ],
     ids=["the claim", "no order", "the middle layer", "no capacity"],
 )
-def test_only_the_last_layer_depends_on_the_share(found: xr.Dataset, unseen: set[str]) -> None:
+def test_only_the_last_layer_depends_on_the_share(found: xr.Dataset, unseen: list[str]) -> None:
     got = verdicts.share_of_permuted(found, list("abc"))
     assert got.id == "MG-15"
-    assert {name for name, verdict in verdicts_of(got).items() if verdict != "seen"} == unseen
+    assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
 
 
 def agreements(permuted_at_end: float, *, restored_in_middle: float = 0.8) -> xr.Dataset:
@@ -206,14 +206,14 @@ def agreements(permuted_at_end: float, *, restored_in_middle: float = 0.8) -> xr
 @pytest.mark.parametrize(
     ("found", "unseen"),
     [
-        (agreements(0.7), set()),
-        (agreements(0.1), {"end", "restored"}),
-        (agreements(0.7, restored_in_middle=0.05), {"middle"}),
+        (agreements(0.7), []),
+        (agreements(0.1), ["end", "restored"]),
+        (agreements(0.7, restored_in_middle=0.05), ["middle"]),
     ],
     ids=["memorized", "not memorized", "the middle forgets"],
 )
-def test_planes_separate_permuted_examples_only_at_the_end(found: xr.Dataset, unseen: set[str]) -> None:
+def test_planes_separate_permuted_examples_only_at_the_end(found: xr.Dataset, unseen: list[str]) -> None:
     got = verdicts.planes_separate(found, "middle", "last")
     assert got.id == "MG-13"
-    assert {name for name, verdict in verdicts_of(got).items() if verdict != "seen"} == unseen
+    assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
     assert "last, best: unpermuted 80%, restored 80%, test 80%, permuted 10%" in got.note
