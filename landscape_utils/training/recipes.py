@@ -9,6 +9,8 @@ from typing import Any, Literal
 from landscape_utils.kit.errors import unknown
 from landscape_utils.training.models import model_options
 
+NEVER = 1.0  # for `stop_at`: no training accuracy is above it, and the epochs run out
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -39,7 +39,8 @@ def double_descent(table: xr.Dataset) -> Judgement:
     known = {name: curve.dropna("width").transpose("seed", "width") for name, curve in known.items()}
     if reason := _untestable(known):
         return judged("MG-9", **dict.fromkeys(CLAIMS["MG-9"].parts, reason))
-    error, dimension, added = (held_out_changes(known[name].values) for name in ("error", "dimension", "added"))
+    error, dimension = (held_out_changes(known[name].values) for name in ("error", "dimension"))
+    added = held_out_changes(known["added"].values, leftmost=0)  # it may rise from the narrowest width on
     return judged(
         "MG-9",
         error_falls=error[:, 0],
@@ -52,7 +53,7 @@ def double_descent(table: xr.Dataset) -> Judgement:
         centre_correlation=held_out_wobbles(known["centre_correlation"].values),
         note=f"Test error in % by width: {_course(100 * known['error'], '.0f')}; 99 % of the training labels are "
         f"fitted from width {threshold(table):g} on. Dimension: {_course(known['dimension'], '.1f')}{_bounded(final)}. "
-        f"End minus best of the dimension: {_course(known['added'], '.1f')}.",
+        f"End minus best of the dimension: {_course(known['added'], '.1f', leftmost=0)}.",
     )
 
 
@@ -65,17 +66,18 @@ def _untestable(curves: dict[str, xr.DataArray]) -> str:
     return ""
 
 
-def held_out_changes(curves: Floats) -> Floats:
+def held_out_changes(curves: Floats, *, leftmost: int = 1) -> Floats:
     """Return each seed's fall, rise and second fall between turning points chosen on the others.
 
     Args:
-        curves: shape (seeds, widths), of two seeds and three widths at least.
+        curves: shape (seeds, widths), of two seeds and four widths at least.
+        leftmost: as for `turning_points`.
 
     Returns:
         Changes of shape (seeds, 3); positive where the curve does as it is said.
     """
     pairs = zip(curves, _others(curves), strict=True)
-    return np.array([changes_between(own, *turning_points(mean)) for own, mean in pairs])
+    return np.array([changes_between(own, *turning_points(mean, leftmost=leftmost)) for own, mean in pairs])
 
 
 def held_out_wobbles(curves: Floats) -> Floats:
@@ -118,10 +120,10 @@ def _bounded(final: xr.Dataset) -> str:
     return f" (up to width {few[-1]:g} the layer's few features bound it)" if len(few) else ""
 
 
-def _course(curves: xr.DataArray, digits: str) -> str:
+def _course(curves: xr.DataArray, digits: str, *, leftmost: int = 1) -> str:
     """Return the mean curve's values at its ends and turning points; at its ends alone if it has none."""
     mean, widths = curves.mean("seed").values, curves["width"].values
-    turns = turning_points(mean)
+    turns = turning_points(mean, leftmost=leftmost)
     turning = min(changes_between(mean, *turns)[1:]) > 0
     at = sorted({0, *(turns if turning else ()), len(mean) - 1})
     values = ", ".join(f"{mean[i]:{digits}} at {widths[i]:g}" for i in at)

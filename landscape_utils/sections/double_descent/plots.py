@@ -59,7 +59,7 @@ def time_and_width(course: xr.Dataset, *, unit: str = "step", ax: Axes | None = 
     places, steps = np.arange(mean.sizes["width"]), mean["step"].values
     error, fit = (mean[name].transpose("step", "width").values for name in ("test_accuracy", "train_accuracy"))
     error = 1 - error
-    dip = turning_points(error[-1])[0] if len(places) > 2 else 0
+    dip = turning_points(error[-1])[0] if len(places) > 3 else 0
     highest = error[-1, dip:].max()
     image = ax.pcolormesh(places, steps, error, shading="nearest", cmap="cividis", vmax=highest)
     if fit.min() < MEMORIZED < fit.max():

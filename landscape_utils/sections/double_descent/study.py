@@ -20,11 +20,10 @@ from landscape_utils.kit.bars import BAR, Tick
 from landscape_utils.memorization.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.memorization.memorized import MEMORIZED
-from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.recipes import NEVER, RunSpec
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import default_device, train
 
-NEVER = 1.0  # a training accuracy that none exceeds
 ACCURACIES = ("train_accuracy", "test_accuracy", "step")
 LABELS = {
     "dimension": "manifold dimension",
@@ -186,13 +185,14 @@ def threshold(table: xr.Dataset) -> float:
     return float(fits["width"].values[fits.values][0]) if fits.any() else float("nan")
 
 
-def turning_points(curve: Floats) -> tuple[int, int]:
+def turning_points(curve: Floats, *, leftmost: int = 1) -> tuple[int, int]:
     """Find the dip and the peak for which the smaller one of rise and second fall is largest; the lowest such dip.
 
     Args:
-        curve: shape (widths,), of three widths at least.
+        curve: shape (widths,), of four widths at least.
+        leftmost: the first place that may be the dip: 1 where the curve is to fall first, 0 where it may rise at once.
     """
-    pairs = combinations(range(len(curve) - 1), 2)
+    pairs = combinations(range(leftmost, len(curve) - 1), 2)
     return max(pairs, key=lambda pair: (min(changes_between(curve, *pair)[1:]), -curve[pair[0]]))
 
 

@@ -7,6 +7,8 @@ passed, too (their signal is weak in a network that has not learned anything), a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -27,22 +29,19 @@ def permuted_examples_are_ignored(course: xr.Dataset, scaling: xr.Dataset) -> Ju
     """
     number = int(scaling["dependent"].dropna("number", how="any")["number"].max())
     at_most = scaling["dependent"].sel(number=number)
-    shares = {"initial": typical(permuted_share(at_most)).values}
     known = course["epoch"].values
-    first = (
-        typical(permuted_share(course["dependent"]).sel(epoch=NEAR["first_epoch"])).values
-        if NEAR["first_epoch"] in known
-        else "the gradient was not looked at after the first epoch"
-    )
+    first: Any = "the gradient was not looked at after the first epoch"
+    if NEAR["first_epoch"] in known:
+        first = np.log2(typical(permuted_share(course["dependent"]).sel(epoch=NEAR["first_epoch"])))
     near = [epoch for epoch in NEAR.values() if epoch in known]
     independent = permuted_share(course["independent"]).sel(epoch=near)
-    apart = xr.where(independent > 1, independent, 1 / independent)
+    octaves = xr.apply_ufunc(lambda ratio: np.abs(np.log2(ratio)), independent)
     total = course["total"].sel(subset="all")
     return judged(
         "MG-10",
-        **shares,
+        initial=np.log2(typical(permuted_share(at_most))),
         first_epoch=first,
-        alike=apart.max(("epoch", "layer")),
+        alike=octaves.max(("epoch", "layer")),
         first_layer=(total.isel(layer=0) / total.median("layer")).min("epoch"),
         note=f"Initialisation: over {number:,} examples of each kind; for {SMALLER:g} it would take "
         f"{examples_for(scaling, SMALLER):,.0f}.",

@@ -67,7 +67,7 @@ def _map(shares: xr.DataArray, row: int, column: int) -> Axes:
     ax = Figure(figsize=(4.1, 0.9 + 0.24 * shares.sizes["layer"]), layout="constrained").subplots()
     image = ax.imshow(np.log2(shares.values), cmap="PuOr_r", vmin=-3, vmax=3, aspect="auto")
     ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, lw=2.5))
-    ax.set_yticks(range(shares.sizes["layer"]), [str(name) for name in shares["layer"].values], fontsize=8)
+    ax.set_yticks(range(shares.sizes["layer"]), [str(name) for name in shares["layer"].values], fontsize=9)
     ax.set_xticks(range(shares.sizes["epoch"]), [str(epoch) for epoch in shares["epoch"].values], fontsize=9)
     ax.set_xlabel("epoch")
     bar = ax.figure.colorbar(image, ax=ax, ticks=[-3, -2, -1, 0, 1, 2, 3])

@@ -89,8 +89,8 @@ def _map(values: xr.DataArray, *, ax: Axes, **how: Any) -> AxesImage:
     image = ax.imshow(table.values, aspect="auto", **how)
     names = [str(name) for name in table["layer"].values]
     every = max(1, len(names) // 24)
-    ax.set_yticks(range(0, len(names), every), names[::every], fontsize=8)
-    ax.set_xticks(range(table.sizes["epoch"]), [str(e) for e in table["epoch"].values], fontsize=8)
+    ax.set_yticks(range(0, len(names), every), names[::every], fontsize=9)
+    ax.set_xticks(range(table.sizes["epoch"]), [str(e) for e in table["epoch"].values], fontsize=9)
     ax.set_xlabel("epoch", fontsize=9)
     return image
 
@@ -112,7 +112,7 @@ def share_panels(course: xr.Dataset, level: float, epochs: Sequence[str] = ("0",
     left.set_ylabel("norm, permuted / unpermuted")
     for i, epoch in enumerate(e for e in epochs if e in course["epoch"].values):
         share = permuted_share(course["dependent"].sel(epoch=epoch))
-        _with_interval(share, "layer", COLOURS[2 * i], f"dependent part, epoch {epoch}", 0.1 * i, ax=right)
+        _with_interval(share, "layer", COLOURS[2 + i], f"dependent part, epoch {epoch}", 0.1 * i, ax=right)
     right.set_xlabel("layer, the first one on the left")
     right.tick_params(axis="x", rotation=60)
     for ax in (left, right):
@@ -159,7 +159,7 @@ def scaling_pair(scaling: xr.Dataset, examples: int) -> Figure:
         ax.set_xticks(numbers, [f"{n:g}" for n in numbers])
         ax.xaxis.set_minor_locator(NullLocator())
         plain_log(ax)
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(fontsize=9, frameon=False)
     axes[0].set_ylabel("norm of the dependent part")
     axes[0].set_title("averaged over the n examples", fontsize=10)
     axes[1].set_title(f"weighted by their share, n / {examples:,}", fontsize=10)

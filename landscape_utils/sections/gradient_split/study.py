@@ -87,7 +87,7 @@ class Training:
             "study": store.FORMAT,
             **settings,
         }
-        named = {name: str(value) for name, value in {**what, **settings}.items()}
+        named = {name: str(value) for name, value in what.items()}
         key = store.fingerprint(model, [torch.zeros(0)], named)
         return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
 
@@ -205,7 +205,9 @@ def _by_number(network: WeightGradients, subset: Tensor, mean: Tensor, chunk: in
     order = torch.randperm(network.size, generator=torch.Generator().manual_seed(0))
     groups = [g for g in order[subset[order]].split(chunk) if len(g) == chunk]
     if not groups:
-        raise ValueError(f"chunk is {chunk}, and a subset has {int(subset.sum())} examples; take smaller chunks")
+        count = int(subset.sum())
+        remedy = "take smaller chunks" if count else "let epsilon be above 0 and below 1"
+        raise ValueError(f"chunk is {chunk}, and a subset has {count} examples; {remedy}")
     squares: dict[int, list[Floats]] = {}
 
     def note(total: Tensor, number: int) -> None:

@@ -20,7 +20,7 @@ from landscape_utils.suite.claims import Judgement, judged, rank_correlation
 
 LEARNED = ("unpermuted", "restored", "test")
 ALIKE = 1.25  # ratio up to which capacities count as equal
-BEGUN = 2
+BEGUN = 0.1  # of the way from chance to 1
 
 
 def memorizing(accuracies: xr.Dataset) -> Judgement:
@@ -34,19 +34,22 @@ def memorizing(accuracies: xr.Dataset) -> Judgement:
         "MG-1",
         memorized=accuracies["train_accuracy"].sel(epoch=last),
         falls=test.sel(epoch=accuracies["best"]).values - test.sel(epoch=last).values,
-        note=f"From epoch {_epochs(accuracies['best'])} to {_epochs(last)}.",
+        note=f"Best epoch {_epochs(accuracies['best'])}, last epoch {_epochs(last)}.",
     )
 
 
 def restored_first(accuracies: xr.Dataset) -> Judgement:
-    """MG-2: how the accuracy on restored labels does until permuted accuracy exceeds twice that at the start.
+    """MG-2: how the accuracy on restored labels does until permuted accuracy has left chance.
 
     Args:
         accuracies: as `memorized.accuracies` gives.
     """
     kinds, chance = accuracies["subset_accuracy"], float(accuracies["subset_accuracy"].isel(epoch=0).mean())
     restored, permuted = (kinds.sel(subset=name) for name in ("restored", "permuted"))
-    begun = np.nan_to_num(permuted.values, nan=np.inf) > BEGUN * chance
+    begun = (permuted > chance + BEGUN * (1 - chance)).transpose("seed", "epoch").values
+    if not begun.any(1).all():
+        reason = "not in every seed are permuted labels learned"
+        return judged("MG-2", gain=reason, lead=reason)
     before = xr.DataArray(np.maximum(begun.argmax(1) - 1, 0), dims="seed")  # the last epoch before it
     lost = restored.isel(epoch=before).values - restored.sel(epoch=accuracies["last"]).values
     return judged(
@@ -103,11 +106,11 @@ def late_layers_memorize(geometry: xr.Dataset, claim: str = "MG-4") -> Judgement
     """
     where = depths(geometry)
     change = geometry["capacity"].sel(epoch="final") / geometry["capacity"].sel(epoch="best") - 1
-    late, early = (change.sel(layer=names).mean("layer") for names in (where.late, where.early))
+    late = change.sel(layer=where.late).mean("layer")
     return judged(
         claim,
         late=late.sel(subset="permuted"),
-        early=np.abs(early.sel(subset="permuted")),
+        early=xr.apply_ufunc(np.abs, change.sel(subset="permuted", layer=where.early)).mean("layer"),
         restored=late.sel(subset="restored"),
         note=f"Late: {', '.join(where.late)}; early: {', '.join(where.early)}.",
     )

@@ -113,5 +113,5 @@ def _course(known: dict[int, xr.Dataset], layer: str, quantity: str, *, ax: Axes
         values = [float(known[e][quantity].sel(layer=layer, subset=name)) for e in epochs]
         ax.plot(epochs, values, color=colour, marker="o", ms=3, lw=1.5, label=name)
     ax.set_ylim(bottom=0)
-    ax.tick_params(labelsize=8)
-    ax.legend(fontsize=8, frameon=False)
+    ax.tick_params(labelsize=9)
+    ax.legend(fontsize=9, frameon=False)

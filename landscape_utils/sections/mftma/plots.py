@@ -44,7 +44,7 @@ def accuracy_course(accuracies: xr.Dataset) -> Figure:
     for ax in (left, right):
         ax.set_xlabel("epoch")
         ax.set_ylim(0, 1.02)
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(fontsize=9, frameon=False)
     left.set_ylabel("accuracy (share of examples)")
     return figure
 
@@ -105,7 +105,7 @@ def geometry_axes(geometry: xr.Dataset, quantity: str, *, ax: Axes | None = None
     if quantity == "capacity":
         ax.axhline(float(several["lower_bound"].mean()), color="black", lw=1, ls=":")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.tick_params(labelsize=8)
+    ax.tick_params(labelsize=9)
     return ax
 
 
@@ -166,7 +166,7 @@ def capacity_scatter(counted: xr.Dataset, balls: xr.Dataset) -> Figure:
             axis.set_major_locator(FixedLocator([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]))
             axis.set_major_formatter(ScalarFormatter())
             axis.set_minor_locator(NullLocator())
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(fontsize=9, frameon=False)
     return figure
 
 
@@ -189,7 +189,8 @@ def planes_grid(planes: xr.Dataset, layer: str) -> Figure:
             label = one["label"].sel(subset=subset).values
             ax.scatter(*position[label < 0].T, s=2, color="0.88", linewidths=0)
             for (c, name), colour in zip(named, PLANE_COLOURS, strict=False):
-                ax.scatter(*position[label == c].T, s=26, color=colour, marker=f"${name[0]}$", linewidths=0.3)
+                letter = rf"$\mathrm{{{name[0]}}}$"
+                ax.scatter(*position[label == c].T, s=26, color=colour, marker=letter, linewidths=0.3)
             ax.set(xticks=[], yticks=[])
             ax.set_title(f"{subset}: {float(one['agreement'].sel(epoch=epoch, subset=subset)):.0%} agree", fontsize=11)
         row[0].set_ylabel({"initial": "initialisation"}.get(str(epoch), f"{epoch} epoch"), fontsize=12)

@@ -218,8 +218,14 @@ def planes_of(
     Returns:
         Dataset of `position` (seed, epoch, layer, example, axis), `label` (seed, subset, example) and `agreement`
         (seed, epoch, layer, subset), the share of examples that most of their ten nearest agree with.
+
+    Raises:
+        ValueError: a class that there is not.
     """
-    shown = list(classes if classes is not None else range(min(10, len(labels_of(runs[0]).dataset.classes))))
+    most = len(labels_of(runs[0]).dataset.classes)
+    shown = list(classes if classes is not None else range(min(10, most)))
+    if not all(0 <= c < most for c in shown):
+        raise ValueError(f"the classes to be shown are {shown}; each must be a number from 0 to {most - 1}")
     every = []
     for run in tqdm(runs, desc="planes", unit="seed", disable=not progress, **BAR):
         planes = embeddings.planes(run, ("initial", "best", "final"), layers, count=count, classes=shown)
@@ -231,9 +237,9 @@ def planes_of(
             vectorize=True,
         )
         every.append(planes.assign(agreement=agreement))
-    most = max(planes.sizes["example"] for planes in every)
+    rows = max(planes.sizes["example"] for planes in every)
     padded = [
-        planes.pad(example=(0, most - planes.sizes["example"]), constant_values={"label": -1}) for planes in every
+        planes.pad(example=(0, rows - planes.sizes["example"]), constant_values={"label": -1}) for planes in every
     ]
     return xr.concat(padded, xr.Variable("seed", [run.spec.seed for run in runs]), data_vars="all")
 

@@ -103,7 +103,7 @@ def gains(tables: Mapping[str, xr.Dataset]) -> Figure:
             _with_intervals(rows.drop_sel(rewound=ALL), colour, label, aside, ax=ax)
         ax.set_xlabel(f"layer of {name} that is rewound to its best epoch")
         ax.set_ylabel("gain over the final network (points)", fontsize=9)
-    axes[0][0].legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+    axes[0][0].legend(fontsize=9, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 
@@ -124,7 +124,7 @@ def last_layers(accuracies: xr.DataArray, titles: Sequence[str], *, ax: Axes | N
     ax.set_xticks(accuracies["last"].values, names, rotation=45, ha="right")
     ax.set(xlabel="last layers that are rewound (0: the final network)", ylabel="accuracy")
     _accuracy_axis(ax)
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=9, frameon=False)
     return ax
 
 
@@ -145,7 +145,7 @@ def settling_scatter(tables: Mapping[str, xr.Dataset], *, ax: Axes | None = None
             ax.scatter(depth + 0.08 * (k - (len(epochs) - 1) / 2), row, s=16, color=colour, alpha=0.7)
     ax.set(xlabel="convolution (1: next to the images)", ylabel="epoch from which it has settled", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=9, frameon=False)
     return ax
 
 
@@ -164,7 +164,7 @@ def treatment_bars(accuracies: xr.DataArray, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(places, accuracies["title"].values, rotation=45, ha="right")
     ax.set(xlabel="layer that is rewound to the epoch of early stopping", ylabel="test accuracy", ylim=(0, None))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), title="BatchNorm")
+    ax.legend(fontsize=9, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), title="BatchNorm")
     return ax
 
 
@@ -182,7 +182,7 @@ def epoch_axis(ax: Axes, last: int) -> None:
 def _accuracy_axis(ax: Axes) -> None:
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.tick_params(labelsize=8)
+    ax.tick_params(labelsize=9)
 
 
 def _with_intervals(rows: xr.DataArray, colour: str, label: str, aside: float, *, ax: Axes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from landscape_utils.suite.profiles import Rule, at_least
+from landscape_utils.training.recipes import NEVER
 
 TRAININGS = "mftma"
 
@@ -12,7 +13,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"own": {"images": 300, "test_images": 800}},
     "standard": {
         "architectures": ["vgg16", "resnet18"],  # the paper speaks of both
-        "overrides": {name: {"lr": 0.001, "batch_size": 256, "stop_at": 1.0} for name in ("vgg16", "resnet18")},
+        "overrides": {name: {"lr": 0.001, "batch_size": 256, "stop_at": NEVER} for name in ("vgg16", "resnet18")},
         "own": {"images": 2000, "test_images": 4000},
     },
     "paper": {"own": {"images": 10_000, "test_images": 10_000}},

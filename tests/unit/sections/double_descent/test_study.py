@@ -107,15 +107,15 @@ def test_a_network_that_has_fitted_trains_on(small: Dataset) -> None:
     assert run.train(0.125, progress=False).course["step"].values.tolist() == [0, 1, 2, 3]
 
 
-@given(nps.arrays(float, st.integers(4, 9), elements=st.floats(-5, 5)))
+@given(nps.arrays(float, st.integers(4, 9), elements=st.floats(-5, 5)), st.integers(0, 1))
 @settings(deadline=None, max_examples=60)
-def test_turning_points_are_the_best_of_all(curve) -> None:
-    dip, peak = study.turning_points(curve)
+def test_turning_points_are_the_best_of_all(curve, leftmost) -> None:
+    dip, peak = study.turning_points(curve, leftmost=leftmost)
     n = len(curve)
-    assert 0 <= dip < peak < n - 1
-    assert curve[dip] == curve[:peak].min()
-    heights = [min(curve[b] - curve[:b].min(), curve[b] - curve[-1]) for b in range(1, n - 1)]
-    assert heights[peak - 1] == max(heights)
+    assert leftmost <= dip < peak < n - 1
+    assert curve[dip] == curve[leftmost:peak].min()
+    heights = [min(curve[b] - curve[leftmost:b].min(), curve[b] - curve[-1]) for b in range(leftmost + 1, n - 1)]
+    assert heights[peak - leftmost - 1] == max(heights)
     changes = study.changes_between(curve, dip, peak)
     assert changes == (curve[0] - curve[dip], curve[peak] - curve[dip], curve[peak] - curve[-1])
 

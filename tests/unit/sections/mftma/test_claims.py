@@ -43,7 +43,7 @@ def test_memorizing_needs_the_fit_and_the_fall(change: dict[str, float], unseen:
     got = verdicts.memorizing(accuracies(**change))
     assert got.id == "MG-1"
     assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
-    assert got.note == "From epoch 2 to 4."
+    assert got.note == "Best epoch 2, last epoch 4."
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,13 @@ def test_restored_labels_come_before_memorization(change: dict[str, float], unse
     assert got.id == "MG-2"
     assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
     assert got.note.startswith(f"Memorization begins in epoch {epoch};")
+
+
+def test_where_permuted_labels_are_never_learned_nothing_comes_before() -> None:
+    found = accuracies()
+    found["subset_accuracy"].loc[{"subset": "permuted", "seed": 1}] = 0.1
+    got = verdicts.restored_first(found)
+    assert (got.verdict, got.parts[0].reason) == ("not tested", "not in every seed are permuted labels learned")
 
 
 def geometry(**late: float) -> xr.Dataset:
@@ -125,6 +132,8 @@ def test_late_layers_memorize_where_permuted_rises_and_restored_falls(
 def test_an_early_layer_that_memorizes_breaks_it() -> None:
     found = geometry(permuted=2.0, restored=0.7)
     found["capacity"].loc[{"epoch": "final", "subset": "permuted", "layer": list("abcd")}] *= 1.2
+    assert verdicts_of(verdicts.late_layers_memorize(found))["early"] == "not seen"
+    found["capacity"].loc[{"epoch": "final", "subset": "permuted", "layer": list("ab")}] /= 1.2**2  # in both ways
     assert verdicts_of(verdicts.late_layers_memorize(found))["early"] == "not seen"
 
 

@@ -107,6 +107,8 @@ def test_planes_of_several_runs_tell_how_many_agree(monkeypatch: pytest.MonkeyPa
     runs = trained([spec(0), replace(spec(1), train_size=40)], progress=False)
     found = study.planes_of(runs, ["3"], count=25, classes=None, progress=False)
     assert found["agreement"].dims == ("seed", "epoch", "layer", "subset")
+    with pytest.raises(ValueError, match="each must be a number from 0 to 9"):
+        study.planes_of(runs, ["3"], count=25, classes=[0, 10], progress=False)
     assert found.attrs["numbers"] == list(range(10))
     for seed in (0, 1):
         one = found.sel(seed=seed, epoch="final", layer="3")
