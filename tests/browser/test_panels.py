@@ -32,7 +32,7 @@ PANELS = [
     ("08_double_descent", BY_WIDTH, -1, -60),
     ("07_rewinding", {**FAST, "architectures": '["vgg11"]', "epochs": "3", "seeds": "[0]", "images": "50"}, -1, -60),
     ("09_hessian_surfaces", {**FAST, **EARLY, "points": "7", "fine_points": "5"}, -1, -60),
-    ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200", "scaling_size": "300"}, -1, 120),
+    ("10_gradient_split", {**FAST, "epochs": "2", "seeds": "[0]", "images": "200", "scaling_size": "600"}, -1, 120),
 ]
 
 IDLE = "#jp-main-statusbar >> text=/Python 3.*Idle/"

@@ -67,7 +67,9 @@ class Training:
         """Return the label-dependent part at the initialisation over ever more examples; see `scaling`."""
 
         def compute(model: nn.Module) -> xr.Dataset:
-            data, subsets = _drawn(_of_size(self.run, self.scaling_size), self.images)
+            data, subsets = (
+                self.examples if self.scaling_size is None else _drawn(_of_size(self.run, self.scaling_size))
+            )
             network = WeightGradients(model, data)
             mean = network.sums([mean_term], torch.arange(network.size))[0] / network.size
             norms = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
@@ -92,7 +94,7 @@ class Training:
         return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
 
 
-def _drawn(labels: PermutedLabels, images: int | None) -> tuple[Labelled, dict[str, Tensor]]:
+def _drawn(labels: PermutedLabels, images: int | None = None) -> tuple[Labelled, dict[str, Tensor]]:
     """Draw training examples with the labels as taught, and the masks of their subsets."""
     train = labels.dataset.train
     # Not torch's generator: from the same seed it would choose the very examples whose labels were permuted.
@@ -102,10 +104,8 @@ def _drawn(labels: PermutedLabels, images: int | None) -> tuple[Labelled, dict[s
     return Labelled(train.inputs[chosen], train.targets[chosen], train.classes), subsets
 
 
-def _of_size(run: Run, size: int | None) -> PermutedLabels:
-    """Take a run's labels, or those of a training set of another size of the same kind."""
-    if size is None:
-        return run.labels()
+def _of_size(run: Run, size: int) -> PermutedLabels:
+    """Take the labels of a training set like the run's, of another size."""
     spec = replace(run.spec, train_size=size)
     return permute_labels(load_data(spec), spec.epsilon, seed=spec.data_seed)
 

@@ -30,7 +30,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "difficulty": 0.5,
         "train_size": 2000,
         "test_size": 1000,
-        "belonging": ("difficulty", "image_size", "train_size", "test_size", "plane_classes"),  # to these letters
+        # To these letters; scaling_size is 10's.
+        "belonging": ("difficulty", "image_size", "train_size", "test_size", "plane_classes", "scaling_size"),
         "architectures": ["vgg8"],
         # On trial seeds restored labels reach 60 % in epoch 3, test accuracy its best before epoch 8, and all labels
         # are fitted at the end: with a constant rate, as the paper has it, not within 24 epochs.
