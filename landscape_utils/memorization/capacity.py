@@ -38,6 +38,10 @@ def ball_capacity(radius: float, dimension: float, kappa: float = 0.0) -> float:
 # --- empirical capacity ----------------------------------------------------------------------------------------
 
 
+class TooFewFeatures(ValueError):
+    """The data have too few features for half of all dichotomies to be separable."""
+
+
 class EmpiricalCapacity(NamedTuple):
     """How many manifolds a dimension carries, measured.
 
@@ -72,8 +76,8 @@ def empirical_capacity(
         progress: a bar over dichotomies.
 
     Raises:
-        ValueError: clouds that `mftma` would refuse for their shape or values, fewer than ten dichotomies, or so many
-            inseparable ones that the data's features do not suffice.
+        ValueError: clouds that `mftma` would refuse for their shape or values, or fewer than ten dichotomies.
+        TooFewFeatures: so many are inseparable that the data's features do not suffice.
     """
     if dichotomies < 10:
         raise ValueError(f"dichotomies is {dichotomies}; an interval needs at least 10")
@@ -91,7 +95,7 @@ def empirical_capacity(
     reach = ndtri((1 + CONFIDENCE) / 2) / 2 / np.sqrt(dichotomies)
     few, middle, many = (_crossing(critical, share) for share in (0.5 - reach, 0.5, 0.5 + reach))
     if not np.isfinite(middle):
-        raise ValueError(
+        raise TooFewFeatures(
             f"with all {points.shape[1]} dimensions that the data have, {np.isinf(critical).mean():.0%} of the "
             f"dichotomies are inseparable; at most 50% may be: take more features, or fewer manifolds or points"
         )

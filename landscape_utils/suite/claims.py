@@ -160,6 +160,21 @@ def student(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
+def over_seeds(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return means over seeds, and how far Student's 95 % intervals reach from them.
+
+    Args:
+        values: shape (seeds, places); NaN where a seed has no number.
+
+    Returns:
+        Both of shape (places,): NaN for a mean of no number, 0 for the reach of fewer than two.
+    """
+    known = [column[np.isfinite(column)] for column in values.T]
+    means = np.array([column.mean() if len(column) else np.nan for column in known])
+    ends = np.array([student(column)[1] if len(column) > 1 else np.nan for column in known])
+    return means, np.nan_to_num(ends - means)
+
+
 def mean_text(values: NDArray[np.float64], digits: str = ".2f") -> str:
     """Write a mean over seeds with Student's 95 % interval; one value stands alone, and none is a dash."""
     if not len(values):

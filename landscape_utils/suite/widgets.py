@@ -220,6 +220,22 @@ def stops(description: str, options: Sequence[Any], value: Any, **how: Any) -> i
     )
 
 
+def player(slider: ipywidgets.SelectionSlider, *, interval: int) -> ipywidgets.Play:
+    """Return a control that plays through a slider's options, from the one it stands at.
+
+    Args:
+        slider: as `stops` gives.
+        interval: between two options, in milliseconds.
+    """
+    play = ipywidgets.Play(value=slider.index, min=0, max=len(slider.options) - 1, interval=interval)
+
+    def follow(change: object) -> None:
+        slider.index = play.value
+
+    play.observe(follow, names="value")
+    return play
+
+
 def decades(description: str, value: float, lowest: float, highest: float) -> ipywidgets.FloatLogSlider:
     """Return a slider in eighths of a decade, from 10^lowest to 10^highest."""
     return ipywidgets.FloatLogSlider(

@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from landscape_utils.kit import Floats
 from landscape_utils.plateau.plateau import chance, level_of
 from landscape_utils.sections.bias_plateau.study import Way, bias_by_rank
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import over_seeds
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 LABELS = {"loss": "mean loss (nats)", "mistake_rate": "error (share of images)"}
@@ -103,7 +102,7 @@ def prediction_pair(table: xr.Dataset) -> Figure:
         at = table.sel(depth=depth)
         sizes = np.broadcast_to(18 + 16 * table["gap"].values, at["measured"].shape)
         left.scatter(at["predicted"], at["measured"], s=sizes, color=colour, edgecolor="white", lw=0.5)
-        means, reach = _means(at["shrunk"].transpose("seed", "start").values)
+        means, reach = over_seeds(at["shrunk"].transpose("seed", "start").values)
         right.errorbar(table["start"], means, reach, color=colour, marker="o", ms=5, capsize=3, label=f"{depth} layers")
         right.axhline(float(at["predicted"].isel(gap=0).mean()), color=colour, ls="--", lw=1)
     left.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -122,20 +121,12 @@ def order_means(orders: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or new_axes(6.4, 3.8)
     biases = bias_by_rank(orders)
-    means, reach = _means(biases.values)
+    means, reach = over_seeds(biases.values)
     ax.axhline(0, color="black", ls=":", lw=1)
     ax.errorbar(biases["rank"], means, reach, color=COLOURS[0], marker="o", ms=6, capsize=4, ls="")
     ax.set(xlabel="place in the order of learning (1: first)", ylabel="last-layer bias at the end (logits)")
     ax.set_xticks(biases["rank"].values)
     return ax
-
-
-def _means(values: Floats) -> tuple[list[float], list[float]]:
-    """Return, of values (seed, place), the means over seeds with a number, and how far their intervals reach."""
-    known = [column[np.isfinite(column)] for column in values.T]
-    means = [float(column.mean()) if len(column) else np.nan for column in known]
-    reach = [student(column)[1] - mean if len(column) > 1 else 0.0 for column, mean in zip(known, means, strict=True)]
-    return means, reach
 
 
 def hardness_pair(curves: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> Figure:

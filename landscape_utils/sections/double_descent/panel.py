@@ -17,7 +17,7 @@ from landscape_utils.memorization.double_descent import MOMENTS
 from landscape_utils.sections.double_descent.plots import MOMENT_COLOURS, TIMES, width_axis
 from landscape_utils.sections.double_descent.study import LABELS, Family, by_moment, courses, unmemorized
 from landscape_utils.suite.plots import COLOURS, percent, to_png
-from landscape_utils.suite.widgets import Panel, Shown, choice
+from landscape_utils.suite.widgets import Panel, Shown, choice, player
 
 SEEDS = 2
 STOPS = 24  # of the slider of training time
@@ -60,12 +60,7 @@ def double_descent_panel(family: Family, widths: Sequence[float], *, noises: Seq
         "time": ipywidgets.SelectionSlider(options=times, value=times[-1], description=f"{family.unit}s"),
         "width": ipywidgets.SelectionSlider(options=widths, value=widths[len(widths) // 2], description="width"),
     }
-    play = ipywidgets.Play(value=len(times) - 1, min=0, max=len(times) - 1, interval=400)
-
-    def follow(change: object) -> None:
-        controls["time"].index = play.value
-
-    play.observe(follow, names="value")
+    play = player(controls["time"], interval=400)
     return Panel(show, controls, width=980, others={"play": play}, name="08_double_descent-panel")
 
 

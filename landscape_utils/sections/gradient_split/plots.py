@@ -16,9 +16,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from landscape_utils.kit import Floats
 from landscape_utils.sections.gradient_split.study import END, permuted_share, typical
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import over_seeds
 from landscape_utils.suite.plots import COLOURS
 
+BY_LAYER = ("0", "1")  # epochs, near the start
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 RATIOS = {
@@ -95,7 +96,7 @@ def _map(values: xr.DataArray, *, ax: Axes, **how: Any) -> AxesImage:
     return image
 
 
-def share_panels(course: xr.Dataset, level: float, epochs: Sequence[str] = ("0", "1")) -> Figure:
+def share_panels(course: xr.Dataset, level: float) -> Figure:
     """Draw permuted to unpermuted examples' norms by epoch, averaged over layers, and by layer: means over seeds.
 
     Bars are 95 % intervals over seeds, of logarithms; dashed: a criterion.
@@ -103,14 +104,13 @@ def share_panels(course: xr.Dataset, level: float, epochs: Sequence[str] = ("0",
     Args:
         course: `dependent` and `independent` over (seed, epoch, layer, subset).
         level: the criterion.
-        epochs: at which the dependent part is drawn by layer.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.9), layout="constrained", sharey=True)
     for name, colour, aside in (("dependent", COLOURS[0], -0.06), ("independent", COLOURS[1], 0.06)):
         _with_interval(typical(permuted_share(course[name])), "epoch", colour, f"{name} part", aside, ax=left)
     left.set_xlabel(f"epoch ({END}: each run's own last)")
     left.set_ylabel("norm, permuted / unpermuted")
-    for i, epoch in enumerate(e for e in epochs if e in course["epoch"].values):
+    for i, epoch in enumerate(e for e in BY_LAYER if e in course["epoch"].values):
         share = permuted_share(course["dependent"].sel(epoch=epoch))
         _with_interval(share, "layer", COLOURS[2 + i], f"dependent part, epoch {epoch}", 0.1 * i, ax=right)
     right.set_xlabel("layer, the first one on the left")
@@ -125,10 +125,7 @@ def share_panels(course: xr.Dataset, level: float, epochs: Sequence[str] = ("0",
 
 def _with_interval(share: xr.DataArray, along: str, colour: str, label: str, aside: float, *, ax: Axes) -> None:
     """Draw geometric means over seeds and their intervals, along a dimension."""
-    logs = np.log(share.transpose("seed", along).values)
-    mean = logs.mean(0)
-    reach = np.array([student(column)[1] for column in logs.T]) - mean
-    reach = np.where(np.isfinite(reach), reach, 0)
+    mean, reach = over_seeds(np.log(share.transpose("seed", along).values))
     ends = np.exp(mean) - np.exp(mean - reach), np.exp(mean + reach) - np.exp(mean)
     where = np.arange(len(mean))
     ax.errorbar(where + aside, np.exp(mean), ends, color=colour, lw=1.8, marker="o", ms=4, capsize=2, label=label)

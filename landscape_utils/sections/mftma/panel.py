@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
 from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometry_of, labels_of, places
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel, Shown, choice, stops
+from landscape_utils.suite.widgets import Panel, Shown, choice, player, stops
 from landscape_utils.training.runs import Run
 
 GIVEN = "# model is the run's at the epoch, labels = run.labels()"
@@ -73,12 +72,7 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         "subset": choice("subset", SUBSETS, "permuted"),
         "quantity": choice("quantity", [(LABELS[name].split("\n")[0], name) for name in QUANTITIES]),
     }
-    play = ipywidgets.Play(value=run.epochs.index(run.best_epoch), min=0, max=len(run.epochs) - 1, interval=1500)
-
-    def follow(change: object) -> None:
-        controls["epoch"].value = run.epochs[play.value]
-
-    play.observe(follow, names="value")
+    play = player(controls["epoch"], interval=1500)
     return Panel(show, controls, width=860, others={"play": play}, name="06_mftma-panel")
 
 

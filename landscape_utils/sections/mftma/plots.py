@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.sections.mftma.study import QUANTITIES
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import over_seeds
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 SUBSET_COLOURS = dict(zip(SUBSETS, COLOURS, strict=False))
@@ -110,9 +110,7 @@ def geometry_axes(geometry: xr.Dataset, quantity: str, *, ax: Axes | None = None
 
 
 def _with_interval(x: np.ndarray, values: np.ndarray, colour: str, label: str, *, ax: Axes) -> None:
-    mean = values.mean(0)
-    ends = np.array([student(column) for column in values.T]).T
-    reach = np.where(np.isfinite(ends), np.abs(ends - mean), 0)
+    mean, reach = over_seeds(values)
     ax.errorbar(x, mean, yerr=reach, color=colour, lw=1.8, marker="o", ms=3, elinewidth=1, capsize=2, label=label)
 
 

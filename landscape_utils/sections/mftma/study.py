@@ -19,7 +19,7 @@ from landscape_utils.engine.layers import Layer, main_layers
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
 from landscape_utils.memorization import embeddings
-from landscape_utils.memorization.capacity import ball_capacity, empirical_capacity
+from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.training.recipes import RunSpec
@@ -304,7 +304,7 @@ def _counted(run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
         for j, name in enumerate(names):
             theory = mftma(clouds[name], n_t=counting.n_t)
             counts["mean_field"][i, j], counts["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
-            with suppress(ValueError):  # the layer has too few features
+            with suppress(TooFewFeatures):  # NaN stays
                 found = empirical_capacity(
                     without_structure(clouds[name]), dichotomies=counting.dichotomies, progress=False
                 )

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -19,7 +18,7 @@ from landscape_utils.memorization.rewinding import ALL, last_layers, titles
 from landscape_utils.sections.rewinding.plots import epoch_axis
 from landscape_utils.sections.rewinding.study import Subject
 from landscape_utils.suite.plots import COLOURS, to_png
-from landscape_utils.suite.widgets import Panel, Shown, choice, stops
+from landscape_utils.suite.widgets import Panel, Shown, choice, player, stops
 
 PAIR = (COLOURS[0], COLOURS[5])
 STYLES = {"test": "-", "restored": "--"}
@@ -72,12 +71,7 @@ def rewinding_panel(subject: Subject) -> Panel:
         "other": choice("other", [(title, name) for name, title in names.items()], convolutions[-1]),
         "epoch": stops("epoch", epochs, stopped),
     }
-    play = ipywidgets.Play(value=epochs.index(stopped), min=0, max=len(epochs) - 1, interval=600)
-
-    def follow(change: object) -> None:
-        controls["epoch"].value = epochs[play.value]
-
-    play.observe(follow, names="value")
+    play = player(controls["epoch"], interval=600)
     return Panel(show, controls, width=860, others={"play": play}, name="07_rewinding-panel")
 
 

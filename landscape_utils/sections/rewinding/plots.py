@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from landscape_utils.memorization.rewinding import ALL
 from landscape_utils.sections.rewinding.study import best, final, settling, that_matter
-from landscape_utils.suite.claims import student
+from landscape_utils.suite.claims import over_seeds
 from landscape_utils.suite.plots import COLOURS, new_axes
 
 KNOWN = {"train": "training images", "test": "test images", "restored": "permuted images, true labels"}
@@ -187,8 +187,7 @@ def _accuracy_axis(ax: Axes) -> None:
 
 def _with_intervals(rows: xr.DataArray, colour: str, label: str, aside: float, *, ax: Axes) -> None:
     """Draw means over seeds, with their 95 % intervals where there are two seeds or more."""
-    values = rows.transpose("seed", "rewound").values
-    mean, reach = values.mean(0), np.array([student(column)[1] for column in values.T]) - values.mean(0)
-    where, bars = np.arange(len(mean)), np.where(np.isfinite(reach), reach, 0)
-    ax.errorbar(where + aside, mean, bars, color=colour, marker="o", ms=5, capsize=3, lw=1.4, ls="", label=label)
+    mean, reach = over_seeds(rows.transpose("seed", "rewound").values)
+    where = np.arange(len(mean))
+    ax.errorbar(where + aside, mean, reach, color=colour, marker="o", ms=5, capsize=3, lw=1.4, ls="", label=label)
     ax.set_xticks(where, rows["title"].values, rotation=45, ha="right")

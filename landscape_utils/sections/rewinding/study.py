@@ -25,6 +25,7 @@ from landscape_utils.memorization.rewinding import (
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import default_device
 
+MATTERING = 3  # layers, as many as a picture has colours for
 SETTLED = 0.95  # of the final training accuracy
 HALVES = ("half 1", "half 2")  # of the test images: an epoch is chosen on one and looked at on the other
 SUBSETS = ("train", "unpermuted", "permuted", "restored", "test", *HALVES)
@@ -176,15 +177,14 @@ def best(table: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"epoch": xr.concat(epochs, dim=half), "accuracy": accuracy})
 
 
-def that_matter(table: xr.Dataset, count: int = 3) -> list[str]:
-    """Name the layers that give back most test accuracy at their best rewind epoch, the first one first.
+def that_matter(table: xr.Dataset) -> list[str]:
+    """Name the three layers that give back most test accuracy at their best rewind epoch, in their order.
 
     Args:
         table: from `by_layer`.
-        count: how many, at most.
     """
     gained = best(table)["accuracy"].sel(subset="test").mean("seed").drop_sel(rewound=ALL)
-    most = set(gained["rewound"].values[np.argsort(-gained.values)[:count]].tolist())
+    most = set(gained["rewound"].values[np.argsort(-gained.values)[:MATTERING]].tolist())
     return [str(name) for name in gained["rewound"].values if name in most]
 
 

@@ -6,6 +6,7 @@ from scipy.optimize import linprog
 from scipy.stats import norm
 
 from landscape_utils.memorization.capacity import (
+    TooFewFeatures,
     _crossing,
     _fewest_features,
     ball_capacity,
@@ -82,7 +83,7 @@ def test_half_numbers_that_require_gradients_are_measured() -> None:
 
 def test_too_few_features_are_refused() -> None:
     clouds = list(np.random.default_rng(0).normal(size=(10, 8, 3)))
-    with pytest.raises(ValueError, match=r"with all 3 dimensions that the data have, .* at most 50% may be"):
+    with pytest.raises(TooFewFeatures, match=r"with all 3 dimensions that the data have, .* at most 50% may be"):
         empirical_capacity(clouds, dichotomies=10, progress=False)
     with pytest.raises(ValueError, match="dichotomies is 9; an interval needs at least 10"):
         empirical_capacity(clouds, dichotomies=9)

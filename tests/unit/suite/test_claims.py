@@ -127,3 +127,11 @@ def test_infinite_numbers_and_other_files_are_no_claims(tmp_path: Path) -> None:
         (tmp_path / "y.json").write_text(json.dumps(content))
         with pytest.raises(ValueError, match="holds no claims"):
             claims.load(tmp_path / "y.json")
+
+
+def test_means_over_seeds_leave_out_what_there_is_not() -> None:
+    values = np.array([[1.0, 2.0, math.nan], [3.0, math.nan, math.nan], [5.0, math.nan, math.nan]])
+    means, reach = claims.over_seeds(values)
+    assert means[:2].tolist() == [3, 2]
+    assert math.isnan(means[2])
+    assert reach == pytest.approx([stats.t.interval(0.95, 2, 3, stats.sem([1, 3, 5]))[1] - 3, 0, 0])

@@ -108,3 +108,11 @@ def test_where_no_kernel_runs_a_notebook_shows_the_last_picture(panel: widgets.P
     assert bundle is not None
     assert b64decode(bundle["image/png"]) == panel.image.value
     assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_player_walks_through_a_sliders_options_from_where_it_stands() -> None:
+    slider = widgets.stops("epoch", [0, 1, 4, 9], 4)
+    play = widgets.player(slider, interval=100)
+    assert (play.value, play.max) == (2, 3)
+    play.value = 1
+    assert slider.value == 1

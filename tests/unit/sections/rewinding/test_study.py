@@ -165,7 +165,6 @@ def test_the_layers_that_matter_are_named_in_their_order() -> None:
     for layer, gain in ((4, 0.3), (1, 0.2), (3, 0.1)):
         curves[:, layer, 1] += gain
     assert study.that_matter(made(curves)) == ["features.1", "features.3", "features.4"]
-    assert study.that_matter(made(curves), 1) == ["features.4"]
 
 
 def settled_by_hand(curve: list[float], share: float) -> int:
