@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from landscape_utils.data.datasets import Labelled
@@ -13,9 +14,10 @@ from landscape_utils.landscape.directions import Directions, is_checkpoint
 from landscape_utils.landscape.walks import SPAN, TOWARDS, Walk, draw
 from landscape_utils.sections.gmi_mli_wpeak.plots import curve_panel_axes
 from landscape_utils.suite.plots import to_png
-from landscape_utils.suite.widgets import Panel, Shown, walk_controls
+from landscape_utils.suite.widgets import Panel, Shown, player, stops, walk_controls
 
 COARSE = 11  # points of the first curve that is shown
+NEAR_TO_FAR = [(f"{s:.2g}", float(f"{s:.2g}")) for s in np.logspace(-3, 1, 17)]  # scales by their labels
 GIVEN = "# model, images and around, its lu.Directions, are those that the panel was given"
 
 
@@ -31,12 +33,14 @@ def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: i
         points: of the finished curve.
 
     Returns:
-        The panel; its controls are `model`, `direction`, `normalisation`, `bn` and `scale`.
+        The panel; its controls are `model`, `direction`, `normalisation`, `bn` and `scale`; `others` holds `play`,
+        which walks ever further.
 
     Raises:
         ValueError: no model.
     """
     controls = walk_controls(around, ("direction",))
+    controls["scale"] = stops("scale s", NEAR_TO_FAR, 1.0)
 
     def show(tick: Tick, model: str, direction: str, normalisation: Any, bn: Any, scale: float) -> Iterator[Shown]:
         tick(0, points)
@@ -56,4 +60,5 @@ def curve_panel(around: Mapping[str, Directions], images: Labelled, *, points: i
             code += f"\nlu.curve(model, images, direction, lambdas, normalisation={normalisation!r}, bn={bn!r})"
             yield Shown(to_png(figure), line.grid, code)
 
-    return Panel(show, controls, width=640, name="04_gmi_mli_wpeak-panel")
+    play = player(controls["scale"], interval=1500)
+    return Panel(show, controls, width=640, others={"play": play}, name="04_gmi_mli_wpeak-panel")

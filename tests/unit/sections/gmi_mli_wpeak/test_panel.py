@@ -45,6 +45,17 @@ def test_every_control_of_the_curve_changes_the_picture(curve: Panel, control: s
     assert changed(curve, control, value)
 
 
+def test_play_walks_ever_further(curve: Panel) -> None:
+    play = curve.others["play"]
+    play.value += 1
+    curve.wait()
+    assert curve.error is None
+    assert curve.controls["scale"].value == 1.8
+    assert curve.shown.numbers is not None
+    assert float(curve.shown.numbers["lam"].max()) == pytest.approx(1.8)
+    assert play.max == len(curve_panel.NEAR_TO_FAR) - 1
+
+
 def test_batchnorm_handling_reaches_the_curve(small: Dataset) -> None:
     model = build_model("resnet8", input_shape=(3, 8, 8), classes=3, width=0.25)
     panel = curve_panel.curve_panel({"net": Directions(model, small.train, progress=False)}, small.train, points=5)
