@@ -24,6 +24,7 @@ from .interference.cctm import (
 from .interference.dancing import dance, dance_events, dancing_notes, recalls_by_epoch
 from .interference.ego import ego_surface
 from .interference.flatness import flat_area, flat_radii
+from .kit.devices import default_device
 from .landscape.curves import name_curve, stationary_points
 from .landscape.directions import Directions
 from .landscape.hessian import hessian_density, hessian_eigenpairs
@@ -41,7 +42,8 @@ from .suite.session import settle
 from .training.models import build_model
 from .training.recipes import RECIPES, RunSpec
 from .training.runs import Run
-from .training.training import default_device, train
+from .training.several import train_each
+from .training.training import train
 
 __version__: str
 
@@ -105,6 +107,7 @@ __all__ = [
     "symmetry",
     "top_cells",
     "train",
+    "train_each",
     "train_width",
     "trajectory_plane",
 ]

@@ -23,9 +23,9 @@ from landscape_utils.data.labels import redraw
 from landscape_utils.engine.space import flatten
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.kit.devices import default_device
 from landscape_utils.training.models import build_model
 from landscape_utils.training.state import epoch_seed
-from landscape_utils.training.training import default_device
 
 EVERY = 10  # steps between two looks: a wide network is at its best for a few dozen steps only
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam

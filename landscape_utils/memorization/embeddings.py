@@ -12,12 +12,11 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
-from tqdm import tqdm
 
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.engine.features import activations
 from landscape_utils.kit import store
-from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.workers import remembered_each
 from landscape_utils.training.runs import Epoch, Run
 
 NEIGHBOURS = 15  # UMAP's default
@@ -41,33 +40,43 @@ def plane(features: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
 
 
 def planes(
-    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, classes: Sequence[int], seed: int = 0
-) -> xr.Dataset:
-    """Embed the same examples' features at epochs and layers (geometry of memorization, figure 2B and A.4).
+    runs: Sequence[Run],
+    epochs: Sequence[Epoch],
+    layers: Sequence[str],
+    *,
+    count: int,
+    classes: Sequence[int],
+    seed: int = 0,
+    progress: bool = True,
+) -> list[xr.Dataset]:
+    """Embed each run's examples' features at epochs and layers (geometry of memorization, figure 2B and A.4).
 
     Permuted and restored examples are the same ones, with the labels as trained and the true ones.
 
     Args:
-        run: a training on permuted labels.
+        runs: trainings on permuted labels.
         epochs: whose weights are kept.
         layers: as `features.activations` names them.
         count: of unpermuted, of permuted and of test examples.
         classes: the numbers of those that are shown; examples of none of them are left out.
         seed: of the choice and of UMAP.
+        progress: show a bar.
 
     Returns:
-        Dataset: `position` (epoch, layer, example, axis); `label` (subset, example), the class's number by which the
-        examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
+        A Dataset a run: `position` (epoch, layer, example, axis); `label` (subset, example), the class's number by
+        which the examples of a subset are coloured, -1 for what is not in it; `classes` in the attributes.
     """
     drawing: dict[str, Any] = {"count": count, "classes": list(classes), "seed": seed}
     places = {"epochs": [str(e) for e in epochs], "layers": list(layers)}
-    key = {"format": store.FORMAT, "run": run.shelf.folder.name, **places, **drawing}
-    compute = partial(_embedded, run, epochs, layers, **drawing)
-    return store.remembered("geometry", store.digest(key), "planes", compute)
+    jobs = []
+    for run in runs:
+        key = store.digest({"format": store.FORMAT, "run": run.shelf.folder.name, **places, **drawing})
+        jobs.append((key, partial(tuple, (run, epochs, layers, *drawing.values()))))
+    return remembered_each("geometry", "planes", jobs, _embedded, progress=progress)
 
 
 def _embedded(
-    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], *, count: int, classes: Sequence[int], seed: int
+    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], count: int, classes: Sequence[int], seed: int
 ) -> xr.Dataset:
     labels, shown = run.labels(), torch.tensor(classes)
     random = torch.Generator().manual_seed(seed)
@@ -84,15 +93,7 @@ def _embedded(
         names.append(own)
     images = torch.cat(inputs)
     by_epoch = {e: activations(run.model(e), images, list(layers)) for e in epochs}
-    bar = tqdm(total=len(epochs) * len(layers), desc="planes", unit="plane", **BAR)
-
-    def embed(features: torch.Tensor) -> NDArray[np.float32]:
-        embedded = plane(features, seed=seed)
-        bar.update()
-        return embedded
-
-    with bar:
-        position = np.array([[embed(by_epoch[e][layer]) for layer in layers] for e in epochs])
+    position = np.array([[plane(by_epoch[e][layer], seed=seed) for layer in layers] for e in epochs])
     return xr.Dataset(
         {
             "position": (("epoch", "layer", "example", "axis"), position),

@@ -9,7 +9,7 @@ import xarray as xr
 
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
-from landscape_utils.training.training import train
+from landscape_utils.training.several import train_each
 
 MEMORIZED = 0.99  # training accuracy
 
@@ -23,7 +23,7 @@ def trained(specs: Sequence[RunSpec], *, progress: bool = True) -> list[Run]:
     for spec in specs:
         if not spec.epsilon:
             raise ValueError(f"seed {spec.seed} permutes no labels (epsilon 0); there is nothing to memorize")
-    return [train(spec, progress=progress) for spec in specs]
+    return train_each(specs, progress=progress)
 
 
 def accuracies(runs: Sequence[Run]) -> xr.Dataset:

@@ -157,7 +157,7 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
 
 def _print_costs(path: Path, one: Session | None) -> None:
     from landscape_utils.run.costs import estimate
-    from landscape_utils.training.training import is_trained
+    from landscape_utils.training.training import finished
 
     if one is None:
         print(f"{path.stem}: no training")
@@ -168,7 +168,7 @@ def _print_costs(path: Path, one: Session | None) -> None:
     for name, specs in one.specs().items():
         cost = estimate(specs[0], data)
         for spec in specs:
-            done = is_trained(spec, data)
+            done = finished(spec, data) is not None
             state = "done already" if done else f"{_duration(cost.seconds)}, {_bytes(cost.disk)} on disk"
             print(f"  {name}, {spec.recipe}, {spec.settled().epochs} epochs, seed {spec.seed}: {state}")
             seconds, disk = seconds + (0 if done else cost.seconds), disk + (0 if done else cost.disk)

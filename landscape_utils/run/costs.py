@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from landscape_utils.data.datasets import Dataset
+from landscape_utils.kit.devices import default_device
 from landscape_utils.training.models import build_model
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.state import memory_format
-from landscape_utils.training.training import default_device
 
 
 class Cost(NamedTuple):

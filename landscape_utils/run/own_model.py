@@ -8,7 +8,6 @@ import ipywidgets
 from torch import nn
 
 from landscape_utils.data.datasets import Dataset
-from landscape_utils.engine.class_gradients import class_gradients
 from landscape_utils.engine.inference import outcomes
 from landscape_utils.interference.cctm import cctm_of
 from landscape_utils.interference.ego import window
@@ -47,9 +46,9 @@ def panel(model: nn.Module, data: Dataset, *, images: int = 200, points: int = 9
         return cctm_panel({NAME: rates}, {NAME: found.predicted}, data, models={NAME: model})
 
     def ego() -> Panel:
-        gradients = class_gradients(model, part)
-        sigma = window([(model, gradients)], REACH)
-        return ego_panel({NAME: Moved(model, gradients, part)}, ordered_pairs(rates), sigma=sigma, points=points)
+        one = Moved(model, part, part)
+        sigma = window([(model, one.gradients)], REACH)
+        return ego_panel({NAME: one}, ordered_pairs(rates), sigma=sigma, points=points)
 
     def curves() -> Panel:
         return curve_panel({NAME: Directions(model, part)}, part, points=4 * points + 1)

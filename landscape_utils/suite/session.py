@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from landscape_utils.data import sources
 from landscape_utils.data.datasets import Dataset, load_dataset, require_published
 from landscape_utils.kit.clock import SECONDS
+from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.errors import unknown
 from landscape_utils.kit.files import home
 from landscape_utils.kit.threads import processor
@@ -25,7 +26,8 @@ from landscape_utils.suite import claims, plots, profiles
 from landscape_utils.suite.claims import Judgement
 from landscape_utils.suite.notebooks import notebook_path, parameters
 from landscape_utils.training.recipes import RECIPES, RunSpec
-from landscape_utils.training.training import default_device
+from landscape_utils.training.runs import Run
+from landscape_utils.training.several import train_each
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,16 @@ class Session:
                 RunSpec(model=name, recipe=recipe, seed=s, **options, **drawn[s]) for s in self.seeds
             )
         return runs
+
+    def train(self, data: Dataset | None = None) -> dict[str, list[Run]]:
+        """Train every architecture, recipe and seed, or read them back; see `train_each`.
+
+        Args:
+            data: what all are trained on; else each draws its own.
+        """
+        specs = self.specs()
+        runs = iter(train_each([spec for of_one in specs.values() for spec in of_one], data=data))
+        return {name: [next(runs) for _ in of_one] for name, of_one in specs.items()}
 
     def show(self, drawn: Figure | Axes, name: str, numbers: xr.Dataset, *, note: str = "") -> None:
         """Write below a figure what it rests on, its picture to a file, and its numbers beside the executed notebook.

@@ -10,6 +10,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +26,7 @@ from landscape_utils.data.labels import permute_labels
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.clock import spent_on
+from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.store import Shelf
 from landscape_utils.training import history
 from landscape_utils.training.recipes import Recipe, RunSpec
@@ -41,6 +43,7 @@ def train(
     data: Dataset | None = None,
     device: torch.device | str | None = None,
     progress: bool = True,
+    after_epoch: Callable[[], object] | None = None,
 ) -> Run:
     """Train a specification, or give back the run if it was trained before.
 
@@ -53,6 +56,7 @@ def train(
         data: the dataset, if it is in memory already; else it is loaded by the specification's name.
         device: where to train; by default CUDA, MPS or the CPU, whichever is there first.
         progress: show a bar with epoch, loss, accuracy and time left.
+        after_epoch: is called after each.
 
     Returns:
         The run.
@@ -68,7 +72,8 @@ def train(
         record = _finished(shelf)
         if record is None:
             with spent_on("training"):
-                record = _fit(spec, dataset, shelf, torch.device(device or default_device()), progress)
+                where = torch.device(device or default_device())
+                record = _fit(spec, dataset, shelf, where, progress, after_epoch or (lambda: None))
     return Run(spec, shelf, record)
 
 
@@ -79,16 +84,11 @@ def find(spec: RunSpec, dataset: Dataset) -> Shelf:
     return store.shelf("runs", store.digest(content))
 
 
-def is_trained(spec: RunSpec, dataset: Dataset) -> bool:
-    """Check whether `train` would find the run finished and whole."""
-    return _finished(find(spec, dataset)) is not None
-
-
-def default_device() -> str:
-    """Name the fastest kind of device there is: cuda, mps or cpu."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def finished(spec: RunSpec, dataset: Dataset) -> Run | None:
+    """Return the run if it is finished and whole, so that `train` would give it back at once."""
+    shelf = find(spec, dataset)
+    record = _finished(shelf)
+    return None if record is None else Run(spec, shelf, record)
 
 
 def _finished(shelf: Shelf) -> dict[str, Any] | None:
@@ -106,7 +106,14 @@ def _finished(shelf: Shelf) -> dict[str, Any] | None:
 # --- one training ------------------------------------------------------------------------------------------
 
 
-def _fit(spec: RunSpec, dataset: Dataset, shelf: Shelf, device: torch.device, progress: bool) -> dict[str, Any]:
+def _fit(
+    spec: RunSpec,
+    dataset: Dataset,
+    shelf: Shelf,
+    device: torch.device,
+    progress: bool,
+    after_epoch: Callable[[], object],
+) -> dict[str, Any]:
     recipe, kept, started = spec.settled(), {0, *spec.kept_epochs()}, time.time()
     labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -132,6 +139,7 @@ def _fit(spec: RunSpec, dataset: Dataset, shelf: Shelf, device: torch.device, pr
                 if state.epoch in kept:
                     shelf.put_tensors(weights_name(state.epoch), state.weights())
                 thrift.offer()
+                after_epoch()
     return _finish(spec, dataset, state, shelf, device, time.time() - started)
 
 

@@ -14,13 +14,14 @@ from torch import Tensor
 from landscape_utils.data.datasets import Dataset, Labelled
 from landscape_utils.engine.shadow import probe
 from landscape_utils.kit import Floats
+from landscape_utils.kit.devices import default_device
 from landscape_utils.plateau import plateau
 from landscape_utils.plateau.paths import Scheme, path
 from landscape_utils.plateau.plateau import ALPHAS, interpolate
 from landscape_utils.training.history import last_bias
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run, load_data
-from landscape_utils.training.training import default_device, train
+from landscape_utils.training.several import train_what_fits
 
 STARTS = (1.0, 0.5, 0.25, 0.0)  # shares of an initialisation, the vanishing one the last
 VANISHING = 0.02  # of Glorot's, the size of the output at a small initialisation
@@ -57,13 +58,8 @@ class Network:
 
     def runs(self, *, progress: bool = True) -> list[Run | None]:
         """Train every seed, or read it back; None for one whose loss does not stay finite."""
-        return [self._run(spec, progress) for spec in self.specs]
-
-    def _run(self, spec: RunSpec, progress: bool) -> Run | None:
-        try:
-            return train(spec, data=self.data, progress=progress)
-        except FloatingPointError:
-            return None
+        runs = train_what_fits(self.specs, data=self.data, progress=progress)
+        return [run if isinstance(run, Run) else None for run in runs]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,13 @@ from landscape_utils.engine.features import class_manifolds
 from landscape_utils.engine.layers import main_layers
 from landscape_utils.kit import Floats
 from landscape_utils.kit.bars import BAR, Tick
+from landscape_utils.kit.devices import default_device
 from landscape_utils.memorization.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.memorization.memorized import MEMORIZED
 from landscape_utils.training.recipes import NEVER, RunSpec
 from landscape_utils.training.runs import Run
-from landscape_utils.training.training import default_device, train
+from landscape_utils.training.training import train
 
 ACCURACIES = ("train_accuracy", "test_accuracy", "step")
 LABELS = {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from landscape_utils.data.datasets import Dataset, Labelled, class_index
 from landscape_utils.engine import space
@@ -20,10 +19,12 @@ from landscape_utils.engine.evaluate import Options
 from landscape_utils.interference.cctm import ClassPair, error_shares
 from landscape_utils.interference.ego import ego_surface, ego_weights, interference_weights
 from landscape_utils.interference.flatness import class_rises, flat_radii, random_radii, surface_similarity
-from landscape_utils.kit.bars import BAR
+from landscape_utils.kit import store
+from landscape_utils.kit.devices import default_device
+from landscape_utils.kit.workers import remembered_each
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
-from landscape_utils.training.training import default_device, train
+from landscape_utils.training.several import train_each
 
 
 class Kind(NamedTuple):
@@ -48,35 +49,52 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """A trained model with its class gradients (C, P) on the training set."""
+    """A trained model that is moved along its class gradients.
+
+    Attributes:
+        model: on some device.
+        train: on which the gradients are taken.
+        images: at which its spaces are evaluated, on the model's device.
+    """
 
     model: nn.Module
-    gradients: Tensor
-    images: Labelled  # at which its spaces are evaluated
+    train: Labelled
+    images: Labelled
+
+    @cached_property
+    def gradients(self) -> Tensor:
+        """Take the class gradients (C, P); where all that rests on them is known already, they are never needed."""
+        return class_gradients(self.model, self.train)
 
     def pair(self, pair: ClassPair) -> tuple[Tensor, Tensor]:
         """Return the gradients of two classes."""
         names = list(self.images.classes or ())
         return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
 
+    def key(self, **settings: object) -> str:
+        """Name what decides a result of it."""
+        tensors = [t for part in (self.train, self.images) for t in (part.inputs, part.targets)]
+        return store.fingerprint(self.model, tensors, {name: repr(value) for name, value in settings.items()})
+
 
 def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
-    """Load a run's final model on the fastest device, with its class gradients on the whole training set.
+    """Load a run's final model on the fastest device.
 
     Args:
         run: a finished training.
-        train: its training set.
+        train: its training set, on which class gradients are taken.
         images: at how many of them, stratified, the spaces are evaluated; all for None.
     """
     device = default_device()
-    model = run.model().to(device)
     part = train.stratified(images) if images is not None else train
-    return Moved(model, class_gradients(model, train), part.to(device))
+    return Moved(run.model().to(device), train, part.to(device))
 
 
 def train_all(specs: Mapping[str, Sequence[RunSpec]], data: Dataset) -> dict[Member, Run]:
     """Train every architecture with every recipe and seed, or read what was trained before."""
-    return {Member(s.model, s.recipe, s.seed): train(s, data=data) for of_model in specs.values() for s in of_model}
+    every = [spec for of_model in specs.values() for spec in of_model]
+    runs = zip(every, train_each(every, data=data), strict=True)
+    return {Member(spec.model, spec.recipe, spec.seed): run for spec, run in runs}
 
 
 def accuracies(runs: Mapping[Member, Run]) -> xr.Dataset:
@@ -153,23 +171,24 @@ def spaces(
         precision: as for `evaluate.surface`.
         progress: show a bar over all spaces.
     """
-    surfaces = {}
-    with _bar(len(models) * len(pairs), "interference spaces", progress) as bar:
-        for member, one in models.items():
-            for pair in pairs:
-                bar.set_postfix_str(f"{member.architecture} {member.recipe} {'-'.join(pair)}", refresh=False)
-                surfaces[member, pair] = ego_surface(
-                    one.model,
-                    one.images,
-                    *pair,
-                    sigma=sigma[member.kind],
-                    points=points,
-                    gradients=one.pair(pair),
-                    precision=precision,
-                    progress=False,
-                )
-                bar.update()
-    return surfaces
+    places = [(member, pair) for member in models for pair in dict.fromkeys(pairs)]
+
+    def work(one: Moved, pair: ClassPair, half: float) -> xr.Dataset:
+        how: Options = {"precision": precision, "progress": False}
+        return ego_surface(one.model, one.images, *pair, sigma=half, points=points, gradients=one.pair(pair), **how)
+
+    jobs = []
+    for member, pair in places:
+        one, half = models[member], sigma[member.kind]
+        key = one.key(pair=pair, sigma=half, points=points, precision=precision)
+        jobs.append((key, partial(_given, one, pair, half)))
+    return dict(zip(places, remembered_each("ego", "interference-spaces", jobs, work, progress=progress), strict=True))
+
+
+def _given(one: Moved, *others: Any) -> tuple[Any, ...]:
+    """Take the gradients here, where they stay, before the model goes to a worker."""
+    _ = one.gradients
+    return (one, *others)
 
 
 def radii(
@@ -185,25 +204,32 @@ def radii(
     Returns:
         Its Dataset over (architecture, recipe, seed) too; angles are from theta1 towards theta2.
     """
-    rows = {}
-    with _bar(len(models), "radii of flatness", progress) as bar:
-        for member, one in models.items():
-            first, second = one.pair(pair)
-            how: Options = {"precision": precision, "progress": False}
-            rows[member] = flat_radii(one.model, one.images, -first, -second, angles=angles, **how)
-            bar.update()
-    return gathered(rows)
+
+    def work(one: Moved) -> xr.Dataset:
+        first, second = one.pair(pair)
+        how: Options = {"precision": precision, "progress": False}
+        return flat_radii(one.model, one.images, -first, -second, angles=angles, **how)
+
+    jobs = [(o.key(pair=pair, angles=angles, precision=precision), partial(_given, o)) for o in models.values()]
+    return gathered(
+        dict(zip(models, remembered_each("ego", "radii-of-flatness", jobs, work, progress=progress), strict=True))
+    )
 
 
 def radii_at_random(
     models: Mapping[Member, Moved], *, count: int = 8, precision: Precision = "float32"
 ) -> xr.DataArray:
     """Measure every model's radius of flatness along random directions, (architecture, recipe, seed, direction)."""
-    how: Options = {"precision": precision, "progress": False}
-    rows = {
-        m: random_radii(one.model, one.images, count=count, seed=m.seed * count, **how) for m, one in models.items()
-    }
-    return gathered({member: row.to_dataset() for member, row in rows.items()})["walked"]
+
+    def work(one: Moved, seed: int) -> xr.Dataset:
+        how: Options = {"precision": precision, "progress": False}
+        return random_radii(one.model, one.images, count=count, seed=seed, **how).to_dataset()
+
+    jobs = []
+    for member, one in models.items():
+        seed = member.seed * count
+        jobs.append((one.key(count=count, seed=seed, precision=precision), partial(tuple, (one, seed))))
+    return gathered(dict(zip(models, remembered_each("ego", "random-radii", jobs, work), strict=True)))["walked"]
 
 
 def windows(found: xr.Dataset) -> dict[Kind, float]:
@@ -218,12 +244,6 @@ def windows(found: xr.Dataset) -> dict[Kind, float]:
     logs = found["area_theta"].copy(data=np.log(found["area_theta"].values)).mean("seed")
     sigma = (4 * np.exp(logs / 2) / np.sqrt(np.pi)).stack(kind=("architecture", "recipe")).dropna("kind")
     return {Kind(*map(str, kind)): float(s) for kind, s in zip(sigma["kind"].values, sigma.values, strict=True)}
-
-
-@contextmanager
-def _bar(total: int, what: str, progress: bool) -> Iterator[tqdm]:
-    with tqdm(total=total, desc=what, disable=not progress, **BAR) as bar:
-        yield bar
 
 
 def of_pair(spaces: Mapping[tuple[Member, ClassPair], xr.Dataset], pair: ClassPair) -> dict[Member, xr.Dataset]:

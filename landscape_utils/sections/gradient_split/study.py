@@ -17,10 +17,10 @@ from landscape_utils.data.datasets import Labelled
 from landscape_utils.data.labels import PermutedLabels, permute_labels
 from landscape_utils.kit import Floats, store
 from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.devices import default_device
 from landscape_utils.memorization.gradient_identity import deviations
 from landscape_utils.memorization.gradients import WeightGradients, gradient_split, label_term, mean_term
 from landscape_utils.training.runs import Epoch, Run, load_data
-from landscape_utils.training.training import default_device
 
 END = "end"
 ENDS: dict[str, Epoch] = {"0": "initial", END: "final"}

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.kit.bars import Tick
 from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
-from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometry_of, labels_of, places
+from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometries, labels_of, places
 from landscape_utils.suite.plots import to_png
 from landscape_utils.suite.widgets import Panel, Shown, choice, player, stops
 from landscape_utils.training.runs import Run
@@ -44,12 +44,14 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
 
     @cache
     def by_layer(epoch: int) -> xr.Dataset:
-        return geometry_of(run, epoch, sampling)
+        return geometries([(run, epoch)], sampling, progress=False)[0]
 
     @cache
     def at_layer(epoch: int, layer: str) -> xr.Dataset:
         whole = epoch in (run.best_epoch, run.epochs[-1])
-        return by_layer(epoch).sel(layer=[layer]) if whole else geometry_of(run, epoch, sampling, layers=[layer])
+        if whole:
+            return by_layer(epoch).sel(layer=[layer])
+        return geometries([(run, epoch)], sampling, progress=False, layers=[layer])[0]
 
     def code(subset: str, layer: str) -> str:
         clouds = f"lu.class_manifolds(model, labels.subset({subset!r}), points={sampling.points})[{layer!r}]"

@@ -11,20 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from torch import nn
-from tqdm import tqdm
 
 from landscape_utils.data.labels import SUBSETS, PermutedLabels
 from landscape_utils.engine.features import class_manifolds
 from landscape_utils.engine.layers import Layer, main_layers
 from landscape_utils.kit import store
-from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.devices import default_device
+from landscape_utils.kit.workers import remembered_each
 from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Epoch, Run
-from landscape_utils.training.training import default_device, train
+from landscape_utils.training.several import train_each
 
 QUANTITIES = ("capacity", "radius", "dimension", "centre_correlation")
 PIXELS = "pixels"
@@ -118,22 +118,26 @@ def subset_geometry(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[
     return {**same, "radius": radius, "dimension": dimension, "ball_capacity": ball_capacity(radius, dimension)}
 
 
-def geometry_of(run: Run, epoch: Epoch, sampling: Sampling, **chosen: Any) -> xr.Dataset:
-    """Measure a run's manifolds at an epoch, or read them back.
+def geometries(
+    places: Sequence[tuple[Run, Epoch]], sampling: Sampling, *, progress: bool = True, **chosen: Any
+) -> list[xr.Dataset]:
+    """Measure the manifolds of runs at epochs, side by side, or read them back.
 
     Args:
-        run: a training on permuted labels.
-        epoch: whose weights are kept.
+        places: each a training on permuted labels, and an epoch whose weights are kept.
         sampling, chosen: as for `geometry`.
+        progress: show a bar.
     """
-    number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
-    key = {"format": store.FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
 
-    def compute() -> xr.Dataset:
-        model = run.model(epoch).to(default_device())
-        return geometry(model, labels_of(run), sampling, seed=run.spec.seed, **chosen)
+    def work(run: Run, epoch: Epoch) -> xr.Dataset:
+        return geometry(run.model(epoch).to(default_device()), labels_of(run), sampling, seed=run.spec.seed, **chosen)
 
-    return store.remembered("geometry", store.digest(key), "geometry", compute)
+    jobs = []
+    for run, epoch in places:
+        number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
+        key = {"format": store.FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
+        jobs.append((store.digest(key), partial(tuple, (run, epoch))))
+    return remembered_each("geometry", "geometry", jobs, work, progress=progress)
 
 
 @lru_cache(maxsize=2)
@@ -146,14 +150,9 @@ def by_epoch(
     runs: Sequence[Run], sampling: Sampling, epochs: Sequence[Epoch] = ("best", "final"), *, progress: bool = True
 ) -> xr.Dataset:
     """Measure the manifolds of several seeds at epochs: Dataset over (seed, epoch, subset, layer)."""
-    with tqdm(total=len(runs) * len(epochs), desc="manifolds", unit="model", disable=not progress, **BAR) as bar:
-
-        def one(run: Run, epoch: Epoch) -> xr.Dataset:
-            measured = geometry_of(run, epoch, sampling)
-            bar.update()
-            return measured
-
-        each = [xr.concat([one(run, e) for e in epochs], xr.Variable("epoch", list(map(str, epochs)))) for run in runs]
+    measured = iter(geometries([(run, epoch) for run in runs for epoch in epochs], sampling, progress=progress))
+    along = xr.Variable("epoch", list(map(str, epochs)))
+    each = [xr.concat([next(measured) for _ in epochs], along) for _ in runs]
     return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
@@ -178,13 +177,15 @@ def by_epsilon(
     Returns:
         Dataset over (epsilon, seed, subset, layer), as `geometry` gives, with `train_accuracy` over (epsilon, seed).
     """
+    others = [share for share in shares if share != runs[0].spec.epsilon]
+    specs = [replace(run.spec, epsilon=share, checkpoints=()) for share in others for run in runs[:seeds]]
+    every = [*runs[:seeds], *train_each(specs)]
+    measured = geometries([(run, "final") for run in every], sampling, layers=list(layers))
     rows = []
-    for share in sorted({*shares, runs[0].spec.epsilon}):
-        kind = [replace(run.spec, epsilon=share, checkpoints=()) for run in runs[:seeds]]
-        mine = runs[:seeds] if share == runs[0].spec.epsilon else [train(spec) for spec in kind]
-        each = [geometry_of(run, "final", sampling, layers=list(layers)) for run in mine]
-        accuracy = [float(run.history["train_accuracy"][-1]) for run in mine]
-        row = xr.concat(each, xr.Variable("seed", [run.spec.seed for run in mine]))
+    for share in sorted({run.spec.epsilon for run in every}):
+        mine = [i for i, run in enumerate(every) if run.spec.epsilon == share]
+        accuracy = [float(every[i].history["train_accuracy"][-1]) for i in mine]
+        row = xr.concat([measured[i] for i in mine], xr.Variable("seed", [every[i].spec.seed for i in mine]))
         rows.append(row.assign(train_accuracy=("seed", accuracy)).assign_coords(epsilon=share))
     return xr.concat(rows, "epsilon")
 
@@ -227,8 +228,8 @@ def planes_of(
     if not all(0 <= c < most for c in shown):
         raise ValueError(f"the classes to be shown are {shown}; each must be a number from 0 to {most - 1}")
     every = []
-    for run in tqdm(runs, desc="planes", unit="seed", disable=not progress, **BAR):
-        planes = embeddings.planes(run, ("initial", "best", "final"), layers, count=count, classes=shown)
+    epochs: tuple[Epoch, ...] = ("initial", "best", "final")
+    for planes in embeddings.planes(runs, epochs, layers, count=count, classes=shown, progress=progress):
         agreement = xr.apply_ufunc(
             embeddings.neighbour_share,
             planes["position"],
@@ -279,11 +280,11 @@ def capacities(runs: Sequence[Run], layers: Sequence[str], counting: Counting) -
         Dataset over (seed, subset, layer): `mean_field`, `mean_field_error` (standard error over Gaussian vectors),
         `empirical`, and its 95 % interval `low` and `high`.
     """
-    every = []
+    jobs = []
     for run in runs:
         what = {"run": run.shelf.folder.name, "layers": list(layers), "structure": "removed", **asdict(counting)}
-        key = store.digest({"format": store.FORMAT, **what})
-        every.append(store.remembered("geometry", key, "capacities", partial(_counted, run, layers, counting)))
+        jobs.append((store.digest({"format": store.FORMAT, **what}), partial(tuple, (run, layers, counting))))
+    every = remembered_each("geometry", "capacities", jobs, _counted)
     return xr.concat(every, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
@@ -295,7 +296,7 @@ def _counted(run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
         name: np.full((len(SUBSETS), len(names)), np.nan)
         for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
     }
-    for i, subset in enumerate(tqdm(SUBSETS, desc="capacities", unit="subset", **BAR)):
+    for i, subset in enumerate(SUBSETS):
         part = labels.subset(subset)
         if not part.size:
             continue

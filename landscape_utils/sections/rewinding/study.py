@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from landscape_utils.data.labels import PermutedLabels
 from landscape_utils.engine.layers import Layer
+from landscape_utils.kit.devices import default_device
 from landscape_utils.memorization.rewinding import (
     ALL,
     TREATMENTS,
@@ -23,7 +24,6 @@ from landscape_utils.memorization.rewinding import (
     titles,
 )
 from landscape_utils.training.runs import Run
-from landscape_utils.training.training import default_device
 
 MATTERING = 3  # layers, as many as a picture has colours for
 SETTLED = 0.95  # of the final training accuracy

@@ -44,7 +44,7 @@ def first_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_permuted_and_restored_are_the_same_examples(first_columns: None) -> None:
     kind: Mapping[str, object] = {"dataset": "glyphs10", "model": "fcn", "train_size": 80, "test_size": 40, "epochs": 1}
     run = train(RunSpec(**kind, epsilon=0.5), progress=False)  # type: ignore[arg-type]
-    found = planes(run, ("initial", "final"), ["1"], count=30, classes=[0, 2, 5])
+    (found,) = planes([run], ("initial", "final"), ["1"], count=30, classes=[0, 2, 5], progress=False)
     assert found["position"].dims == ("epoch", "layer", "example", "axis")
     label = found["label"]
     assert set(np.unique(label)) == {-1, 0, 2, 5}

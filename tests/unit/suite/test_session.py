@@ -115,6 +115,13 @@ def test_recipes_seeds_and_single_recipes_rates_make_the_runs() -> None:
     assert {s.model_options["width"] for s in specs} == {0.5}
 
 
+def test_what_is_trained_stands_by_architecture(small: Dataset) -> None:
+    setup = session.session("01_cctm", architectures=["mlp", "resnet8"], epochs=1, seeds=[3, 5])
+    runs = setup.train(small)
+    assert list(runs) == ["mlp", "resnet8"]
+    assert {name: [run.spec for run in several] for name, several in runs.items()} == setup.specs()
+
+
 def test_given_epochs_go_before_those_of_single_architectures() -> None:
     assert session.session("02_ego_flatness").specs()["vgg11"][0].epochs == 8
     assert session.session("02_ego_flatness").specs()["resnet8"][0].epochs == 14  # of one recipe

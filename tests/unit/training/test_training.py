@@ -86,7 +86,7 @@ def test_divergence_is_told_and_nothing_is_called_finished(small: Dataset) -> No
     spec = spec_of(lr=1e30)
     with pytest.raises(FloatingPointError, match="try a smaller lr"):
         train(spec, data=small, progress=False)
-    assert not training.is_trained(spec, small)
+    assert training.finished(spec, small) is None
 
 
 # --- once for each specification ---

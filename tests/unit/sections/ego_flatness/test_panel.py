@@ -10,7 +10,7 @@ import xarray as xr
 import landscape_utils as lu
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import engine
-from landscape_utils.interference.ego import class_gradients, ego_surface
+from landscape_utils.interference.ego import ego_surface
 from landscape_utils.sections.ego_flatness import panel as ego_panel
 from landscape_utils.sections.ego_flatness.study import Moved
 from landscape_utils.suite.widgets import Panel
@@ -24,7 +24,7 @@ PAIRS = [("class0", "class1"), ("class1", "class2"), ("class0", "class2")]
 def models(small: Dataset) -> dict[str, Moved]:
     torch.manual_seed(0)
     nets = {name: build_model("mlp", input_shape=(3, 8, 8), classes=3) for name in ("one", "two")}
-    return {name: Moved(net, class_gradients(net, small.train), small.train) for name, net in nets.items()}
+    return {name: Moved(net, small.train, small.train) for name, net in nets.items()}
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def images() -> Labelled:
 
 def moved_of(seed: int = 0) -> Moved:
     model, data = network(seed), images()
-    return Moved(model, class_gradients(model, data), data)
+    return Moved(model, data, data)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +334,7 @@ def test_numbers_of_all_spaces_can_be_saved(models: dict[Member, Moved], tmp_pat
 def test_proposition_one_holds_to_rounding() -> None:
     one = moved_of()
     assert ego_study.proposition_error(one, PAIR) < 1e-14
-    single = Moved(network().float(), one.gradients.float(), one.images)
+    single = Moved(network().float(), one.train, one.images)
     assert ego_study.proposition_error(single, PAIR) < 1e-14  # in float64 whatever the model's type
 
 

@@ -38,7 +38,7 @@ def test_every_control_changes_the_picture(panel: Panel, control: str, value: ob
 
 
 def test_what_was_measured_is_looked_up(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifold_panel, "geometry_of", None)
+    monkeypatch.setattr(manifold_panel, "geometries", None)
     for control, value in (("subset", "restored"), ("quantity", "radius"), ("subset", "permuted")):
         panel.controls[control].value = value
         panel.wait()

@@ -29,7 +29,7 @@ def run() -> Run:
 
 
 def test_geometry_is_that_of_the_activations(run: Run) -> None:
-    found = study.geometry_of(run, "final", SAMPLING)
+    found = study.geometries([(run, "final")], SAMPLING)[0]
     assert found["layer"].values.tolist() == ["pixels", "1", "3"]  # without the logits
     assert found["depth"].values.tolist() == [0, 1, 2]
     clouds = class_manifolds(run.model(), run.labels().subset("restored"), classes=4, points=4)["3"]
@@ -43,17 +43,17 @@ def test_geometry_is_that_of_the_activations(run: Run) -> None:
 
 
 def test_restored_and_permuted_examples_differ_in_the_labels_by_which_they_are_gathered(run: Run) -> None:
-    found = study.geometry_of(run, "final", SAMPLING, layers=["pixels"])["capacity"]
+    found = study.geometries([(run, "final")], SAMPLING, layers=["pixels"])[0]["capacity"]
     values = found.values.ravel()
     assert len(np.unique(values)) == 4
 
 
 def test_what_was_measured_is_read_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = study.geometry_of(run, "final", SAMPLING)
+    first = study.geometries([(run, "final")], SAMPLING)[0]
     monkeypatch.setattr(study, "geometry", None)
-    assert study.geometry_of(run, run.about["last"], SAMPLING).identical(first)
+    assert study.geometries([(run, run.about["last"])], SAMPLING)[0].identical(first)
     with pytest.raises(TypeError):  # another number of points is measured anew
-        study.geometry_of(run, "final", study.Sampling(4, 3, 10))
+        study.geometries([(run, "final")], study.Sampling(4, 3, 10))[0]
 
 
 def test_seeds_and_epochs_are_gathered() -> None:
@@ -61,7 +61,7 @@ def test_seeds_and_epochs_are_gathered() -> None:
     found = study.by_epoch(runs, SAMPLING, ("initial", "final"), progress=False)
     assert found["capacity"].dims == ("seed", "epoch", "subset", "layer")
     assert found.sel(seed=1, epoch="final", drop=True)["capacity"].equals(
-        study.geometry_of(runs[1], "final", SAMPLING)["capacity"]
+        study.geometries([(runs[1], "final")], SAMPLING)[0]["capacity"]
     )
     pixels = found["capacity"].sel(layer="pixels")
     xr.testing.assert_equal(pixels.sel(epoch="initial", drop=True), pixels.sel(epoch="final", drop=True))

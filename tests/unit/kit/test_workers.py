@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+import xarray as xr
+from loky import get_reusable_executor
+from tqdm import tqdm
+
+from landscape_utils.kit import store, workers
+from landscape_utils.kit.workers import at_once, in_workers, remembered_each
+
+TWO = 2  # workers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    yield
+    get_reusable_executor().shutdown(kill_workers=True)
+
+
+def about(job: int, advance: Callable[[], object]) -> tuple[int, int, int]:
+    for _ in range(job):
+        advance()
+    return job * job, torch.get_num_threads(), os.getpid()
+
+
+def test_jobs_are_done_in_workers_and_come_back_in_their_order() -> None:
+    bar = tqdm(total=6, disable=True)
+    moved: list[int] = []
+    bar.update = moved.append  # type: ignore[method-assign, assignment]
+    found = in_workers(about, [3, 1, 2], at_once=TWO, bar=bar)
+    assert [square for square, _, _ in found] == [9, 1, 4]
+    assert os.getpid() not in {worker for _, _, worker in found}
+    assert {threads for _, threads, _ in found} == {max(1, torch.get_num_threads() // TWO)}
+    assert sum(moved) == 6
+
+
+def test_alone_everything_is_done_here() -> None:
+    assert in_workers(about, [3, 1], at_once=1) == [(n * n, torch.get_num_threads(), os.getpid()) for n in (3, 1)]
+
+
+def test_a_failing_job_ends_the_others() -> None:
+    def work(job: str, advance: Callable[[], object]) -> None:
+        if job == "bad":
+            raise ValueError("this one cannot be done")
+        time.sleep(60)
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="this one cannot be done"):
+        in_workers(work, ["slow", "bad", "slow"], at_once=TWO)
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(("threads", "jobs", "device", "want"), [
+    (4, 9, "cpu", 4), (4, 3, "cpu", 3), (1, 3, "cpu", 1), (4, 0, "cpu", 1), (4, 9, "cuda", 1),
+])  # fmt: skip
+def test_as_many_at_once_as_there_are_threads(
+    monkeypatch: pytest.MonkeyPatch, threads: int, jobs: int, device: str, want: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(workers, "default_device", lambda: device)
+    assert at_once(jobs) == want
+
+
+def test_what_is_known_is_not_computed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(workers, "at_once", lambda jobs: TWO)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+
+    def work(number: int, power: int) -> xr.Dataset:
+        (notes / f"{number}-{power}-{os.getpid()}").touch()
+        return xr.Dataset({"x": number**power})
+
+    def asked(*numbers: int) -> tuple[list[int], int]:
+        jobs = [(store.digest({"n": n}), lambda n=n: (n, 2)) for n in numbers]
+        found = remembered_each("tests", "squares", jobs, work, progress=False)
+        return [int(one["x"]) for one in found], len(list(notes.iterdir()))
+
+    assert asked(3, 2) == ([9, 4], 2)
+    assert asked(2, 5, 3) == ([4, 25, 9], 3)
+    assert asked(5, 5) == ([25, 25], 3)
+    assert not [path for path in notes.iterdir() if path.name.endswith(f"-{os.getpid()}")]
+
+
+ENDLESS = """
+import time
+from landscape_utils.kit.workers import in_workers
+
+def work(job, advance):
+    open(job, "w").close()
+    time.sleep(600)
+
+in_workers(work, [{0!r}, {1!r}], at_once=2)
+"""
+
+
+def test_a_killed_process_leaves_no_worker(tmp_path: Path) -> None:
+    begun = [tmp_path / "a", tmp_path / "b"]
+    parent = subprocess.Popen([sys.executable, "-c", ENDLESS.format(*map(str, begun))])
+    until = time.monotonic() + 120
+    while not all(path.exists() for path in begun) and time.monotonic() < until:
+        time.sleep(0.1)
+    working = psutil.Process(parent.pid).children(recursive=True)
+    assert len(working) >= TWO
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    _, left = psutil.wait_procs(working, timeout=30)
+    assert not left
