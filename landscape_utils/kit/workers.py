@@ -103,7 +103,7 @@ def in_workers(
         executor = get_reusable_executor(
             max_workers=at_once,
             timeout=IDLE,
-            env={**dict.fromkeys(POOLS, threads), "LANDSCAPE_HOME": str(home())},
+            env={**dict.fromkeys(POOLS, threads), "LANDSCAPE_HOME": str(home()), "TQDM_DISABLE": "1"},
             initializer=_end_with,
             initargs=(os.getpid(),),
         )

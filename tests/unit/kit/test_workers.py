@@ -42,6 +42,14 @@ def test_jobs_are_done_in_workers_and_come_back_in_their_order() -> None:
     assert sum(moved) == 6
 
 
+def test_workers_draw_no_bars(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(job: int, advance: Callable[[], object]) -> bool:
+        return bool(tqdm([job], delay=0).disable)
+
+    assert in_workers(work, [1, 2], at_once=TWO) == [True, True]
+    assert capfd.readouterr().err == ""
+
+
 def test_alone_everything_is_done_here() -> None:
     assert in_workers(about, [3, 1], at_once=1) == [(n * n, torch.get_num_threads(), os.getpid()) for n in (3, 1)]
 
