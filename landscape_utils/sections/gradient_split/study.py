@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from landscape_utils.data.datasets import Labelled
 from landscape_utils.data.labels import PermutedLabels, permute_labels
 from landscape_utils.kit import Floats, store
-from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.devices import default_device
+from landscape_utils.kit.workers import remembered_each
 from landscape_utils.memorization.gradient_identity import deviations
 from landscape_utils.memorization.gradients import WeightGradients, gradient_split, label_term, mean_term
 from landscape_utils.training.runs import Epoch, Run, load_data
@@ -48,50 +46,40 @@ class Training:
         """Load the examples with the labels they were trained with, and the masks of their subsets."""
         return _drawn(self.run.labels(), self.images)
 
-    def split(self, epoch: Epoch) -> xr.Dataset:
-        """Return a checkpoint's norms by layer and subset, as `gradient_split` does."""
-        return self._kept(epoch, "split", lambda model: gradient_split(model, *self.examples))
-
-    def identity(self, epoch: Epoch) -> xr.Dataset:
-        """Return the relative differences of `gradient_identity.deviations`, in float64 on some of the examples."""
-
-        def compute(model: nn.Module) -> xr.Dataset:
-            (inputs, targets), subsets = self.examples
-            some = slice(None, None, max(1, len(targets) // CHECKED))
-            network = WeightGradients(model.cpu().double(), (inputs[some], targets[some]))
-            return xr.Dataset(deviations(network, {name: mask[some] for name, mask in subsets.items()}))
-
-        return self._kept(epoch, "identity", compute)
-
-    def scaling(self, chunk: int) -> xr.Dataset:
-        """Return the label-dependent part at the initialisation over ever more examples; see `scaling`."""
-
-        def compute(model: nn.Module) -> xr.Dataset:
-            data, subsets = (
-                self.examples if self.scaling_size is None else _drawn(_of_size(self.run, self.scaling_size))
-            )
-            network = WeightGradients(model, data)
-            mean = network.sums([mean_term], torch.arange(network.size))[0] / network.size
-            norms = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
-            return xr.concat(norms, dim=xr.Variable("subset", list(COMPARED)), join="outer")
-
-        size = {} if self.scaling_size is None else {"size": self.scaling_size}
-        return self._kept("initial", "scaling", compute, chunk=chunk, **size)
-
-    def _kept(self, epoch: Epoch, kind: str, compute: Callable[[nn.Module], xr.Dataset], **settings: int) -> xr.Dataset:
-        """Look a checkpoint's result up on its shelf, or compute it from the model and put it there."""
-        model = self.run.model(epoch)
-        # The run names its data: they are loaded only where something is computed.
-        what = {
-            "run": self.run.shelf.folder.name,
-            "images": self.images,
-            "kind": kind,
-            "study": store.FORMAT,
-            **settings,
-        }
+    def key(self, epoch: Epoch, kind: str, **settings: int) -> str:
+        """Name what decides a checkpoint's result; the run names its data."""
+        sizes = {"images": self.images, "scaling_size": self.scaling_size}
+        what = {"run": self.run.shelf.folder.name, **sizes, "kind": kind, "study": store.FORMAT, **settings}
         named = {name: str(value) for name, value in what.items()}
-        key = store.fingerprint(model, [torch.zeros(0)], named)
-        return store.remembered("gradients", key, kind, lambda: compute(model.to(default_device())))
+        return store.fingerprint(self.run.model(epoch), [torch.zeros(0)], named)
+
+
+Compute = Callable[[Training, nn.Module], xr.Dataset]
+
+
+def _each(
+    kind: str, places: Sequence[tuple[Training, Epoch]], compute: Compute, *, progress: bool = True, **settings: int
+) -> list[xr.Dataset]:
+    """Look checkpoints' results up on their shelves, or compute them from the models side by side."""
+
+    def work(training: Training, epoch: Epoch) -> xr.Dataset:
+        return compute(training, training.run.model(epoch).to(default_device()))
+
+    jobs = [(one.key(epoch, kind, **settings), partial(tuple, (one, epoch))) for one, epoch in places]
+    return remembered_each("gradients", kind, jobs, work, progress=progress)
+
+
+def _split(training: Training, model: nn.Module) -> xr.Dataset:
+    """Return a checkpoint's norms by layer and subset, as `gradient_split` does."""
+    return gradient_split(model, *training.examples)
+
+
+def _identity(training: Training, model: nn.Module) -> xr.Dataset:
+    """Return the relative differences of `gradient_identity.deviations`, in float64 on some of the examples."""
+    (inputs, targets), subsets = training.examples
+    some = slice(None, None, max(1, len(targets) // CHECKED))
+    network = WeightGradients(model.cpu().double(), (inputs[some], targets[some]))
+    return xr.Dataset(deviations(network, {name: mask[some] for name, mask in subsets.items()}))
 
 
 def _drawn(labels: PermutedLabels, images: int | None = None) -> tuple[Labelled, dict[str, Tensor]]:
@@ -135,22 +123,11 @@ def part_norms(trainings: Sequence[Training], epochs: Sequence[int], *, progress
         one, `end`, is each run's own last epoch, which is the coordinate `last` over seed, beside its `best`.
     """
     at: dict[str, Epoch] = {**{str(epoch): epoch for epoch in epochs}, END: "final"}
-    norms = []
-    with _bar(len(trainings) * len(at), progress) as tick:
-        for training in trainings:
-            several = []
-            for epoch in at.values():
-                several.append(training.split(epoch))
-                tick()
-            norms.append(xr.concat(several, dim=xr.Variable("epoch", list(at))))
+    places = [(training, epoch) for training in trainings for epoch in at.values()]
+    found = iter(_each("split", places, _split, progress=progress))
+    norms = [xr.concat([next(found) for _ in at], dim=xr.Variable("epoch", list(at))) for _ in trainings]
     ends = {name: ("seed", [t.run.about[name] for t in trainings]) for name in ("best", "last")}
     return _over_seeds(norms, trainings).assign_coords(ends)
-
-
-@contextmanager
-def _bar(total: int, progress: bool) -> Iterator[Callable[[], object]]:
-    with tqdm(total=total, desc="gradients", unit="checkpoint", disable=not progress, **BAR) as bar:
-        yield bar.update
 
 
 def _over_seeds(by_seed: Sequence[xr.Dataset], trainings: Sequence[Training]) -> xr.Dataset:
@@ -167,7 +144,8 @@ def identity(trainings: Sequence[Training]) -> xr.Dataset:
         Dataset over (seed, epoch) of the relative differences that `gradient_identity.deviations` gives.
     """
     along = xr.Variable("epoch", list(ENDS))
-    by_seed = [xr.concat([t.identity(epoch) for epoch in ENDS.values()], dim=along) for t in trainings]
+    found = iter(_each("identity", [(t, epoch) for t in trainings for epoch in ENDS.values()], _identity))
+    by_seed = [xr.concat([next(found) for _ in ENDS], dim=along) for _ in trainings]
     return _over_seeds(by_seed, trainings)
 
 
@@ -192,12 +170,17 @@ def scaling(trainings: Sequence[Training], *, chunk: int, progress: bool = True)
     Raises:
         ValueError: a chunk larger than a subset.
     """
-    norms = []
-    with _bar(len(trainings), progress) as tick:
-        for training in trainings:
-            norms.append(training.scaling(chunk))
-            tick()
-    return _over_seeds(norms, trainings)
+
+    def compute(training: Training, model: nn.Module) -> xr.Dataset:
+        size = training.scaling_size
+        data, subsets = training.examples if size is None else _drawn(_of_size(training.run, size))
+        network = WeightGradients(model, data)
+        mean = network.sums([mean_term], torch.arange(network.size))[0] / network.size
+        norms = [_by_number(network, subsets[name], mean, chunk) for name in COMPARED]
+        return xr.concat(norms, dim=xr.Variable("subset", list(COMPARED)), join="outer")
+
+    places: list[tuple[Training, Epoch]] = [(training, "initial") for training in trainings]
+    return _over_seeds(_each("scaling", places, compute, progress=progress, chunk=chunk), trainings)
 
 
 def _by_number(network: WeightGradients, subset: Tensor, mean: Tensor, chunk: int) -> xr.Dataset:

@@ -163,7 +163,7 @@ def test_the_initialisation_is_looked_at_over_more_examples_than_were_trained_on
     how = {"model": "mlp", "model_options": {"width": 4}, "recipe": "memorize", "epsilon": 0.5, "epochs": 1}
     spec = RunSpec(dataset="glyphs10", train_size=40, test_size=20, image_size=16, **how)
     (run,) = trained([spec], progress=False)
-    found = study.Training(run, images=20, scaling_size=200).scaling(25)
+    found = study.scaling([study.Training(run, images=20, scaling_size=200)], chunk=25)
     assert found["number"].values.max() == 100  # of 200, half of them permuted, and of all of these
-    alone = study.Training(trained([replace(spec, train_size=200)], progress=False)[0]).scaling(25)
+    alone = study.scaling([study.Training(trained([replace(spec, train_size=200)], progress=False)[0])], chunk=25)
     np.testing.assert_allclose(found["dependent"], alone["dependent"], rtol=1e-5)
