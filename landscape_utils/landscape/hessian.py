@@ -20,6 +20,7 @@ from landscape_utils.kit.clock import spent_on
 from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
 from landscape_utils.landscape.lanczos import Extremal, extremal_pairs, quadrature
 
+PAIRS = "eigenpairs-and-density"  # the file; of what is called eigenpairs there is no density beside
 FINE = 1e-4  # a tolerance below this is beyond float32's products, whose rounding is 1e-7 of the largest eigenvalue
 
 
@@ -65,7 +66,8 @@ def hessian_eigenpairs(
         Dataset over `rank`: P.E.1 (the largest) to P.E.k, then N.E.1 (the smallest, mostly the most negative) to N.E.k;
         `eigenvalue` (nats per squared unit of weight), `residual` |H v - lambda v|, `residual_ratio` to be compared
         with tol, `converged`; `eigenvector` (rank, parameter) of unit norm, its largest entry positive, in the order
-        of `model.parameters()`. Attributes: products, tol, parameters, largest_residual_ratio.
+        of `model.parameters()`; and over `node` what the same products tell of all eigenvalues, see `density_beside`.
+        Attributes: products, tol, parameters, largest_residual_ratio.
 
     Raises:
         ValueError: k below 1, a tol that is not above 0, an unknown layer, or unusable data.
@@ -100,7 +102,7 @@ def hessian_eigenpairs(
         return finer.assign(eigenvector=finer.eigenvector.astype(pairs.eigenvector.dtype))
 
     settings = {"k": k, "tol": tol, "seed": seed, "max_products": max_products, "parameters": operator.names}
-    result = _kept("eigenpairs", settings, operator, compute) if cache else compute()
+    result = _kept("eigenpairs", PAIRS, settings, operator, compute) if cache else compute()
     if not bool(result.converged.all()):
         worst = result.attrs["largest_residual_ratio"]
         warnings.warn(
@@ -137,6 +139,8 @@ def _pairs_dataset(extremal: Extremal, largest: int, tol: float, operator: Hessi
             "residual_ratio": ("rank", ratios, {"long_name": "residual / max(|lambda|, 0.01 max |lambda|)"}),
             "converged": ("rank", ratios <= tol),
             "eigenvector": (("rank", "parameter"), vectors.numpy(), {"long_name": "unit vectors"}),
+            "node_eigenvalue": ("node", extremal.nodes.numpy(), units),
+            "node_weight": ("node", extremal.weights.numpy(), {"units": "share of the eigenvalues"}),
         },
         coords={"rank": ranks},
         attrs={
@@ -149,14 +153,14 @@ def _pairs_dataset(extremal: Extremal, largest: int, tol: float, operator: Hessi
 
 
 def _kept(
-    kind: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
+    kind: str, name: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """Look a result up, unless the model answers a few examples otherwise than it did then."""
+    """Look a result up by its name, unless the model answers a few examples otherwise than it did then."""
     of_batch = {} if operator.bn == "keep" else {"bn": operator.bn}
     settings = {**settings, **of_batch, "kind": kind, "dtype": operator.dtype}
     named = {name: str(value) for name, value in settings.items()}
     key = store.fingerprint(operator.model, [operator.inputs, operator.targets], named)
-    return store.remembered("spectra", key, kind, compute, logits=operator.logits)
+    return store.remembered("spectra", key, name, compute, logits=operator.logits)
 
 
 # --- density --------------------------------------------------------------------------------------------------
@@ -217,7 +221,20 @@ def hessian_density(
         )
 
     settings: dict[str, object] = {"steps": steps, "probes": probes, "seed": seed, "parameters": operator.names}
-    return _kept("density", settings, operator, compute) if cache else compute()
+    return _kept("density", "density", settings, operator, compute) if cache else compute()
+
+
+def density_beside(pairs: xr.Dataset) -> xr.Dataset:
+    """Return the density that the products of `hessian_eigenpairs` give beside the pairs, of one probe.
+
+    Its Krylov space starts at a random vector, as that of `hessian_density` does.
+
+    Returns:
+        As `hessian_density`; there are as many nodes as there were products, up to the first restart.
+    """
+    named = {"node_eigenvalue": "eigenvalue", "node_weight": "weight"}
+    density = pairs[list(named)].rename(named).expand_dims("probe").assign_attrs(pairs.attrs)
+    return density.assign_attrs(steps=density.sizes["node"])
 
 
 def smoothed_density(density: xr.Dataset, *, width: float = 0.01, points: int = 500) -> xr.DataArray:

@@ -37,6 +37,8 @@ class Extremal(NamedTuple):
         residuals: |A v - lambda v|, shape (n,).
         ratios: residuals in units of max(|lambda|, 0.01 max |lambda|), shape (n,).
         products: how many were taken.
+        nodes, weights: of the start's spectral measure, as `quadrature` gives them, from the products before the first
+            restart.
     """
 
     values: Tensor
@@ -44,6 +46,8 @@ class Extremal(NamedTuple):
     residuals: Tensor
     ratios: Tensor
     products: int
+    nodes: Tensor
+    weights: Tensor
 
 
 def extremal_pairs(
@@ -127,8 +131,7 @@ def quadrature(product: Product, start: Tensor, steps: int) -> tuple[Tensor, Ten
         space.grow()
         if space.ended:
             break
-    nodes, mixes = torch.linalg.eigh(space.projected)
-    return nodes, mixes[0].square()
+    return space.measure()
 
 
 class _Space:
@@ -145,6 +148,7 @@ class _Space:
         self._projected = torch.zeros(self.size, self.size, dtype=torch.float64)
         self._next = start.to(exact) / start.to(exact).norm()
         self._random = torch.Generator().manual_seed(len(start))
+        self._measure: tuple[Tensor, Tensor] | None = None  # as it was before the first restart
 
     @property
     def projected(self) -> Tensor:
@@ -172,8 +176,16 @@ class _Space:
             self.ended, self.beta = True, 0.0
             self._next = self._anything()
 
+    def measure(self) -> tuple[Tensor, Tensor]:
+        """Return the nodes and weights of the spectral measure that the first vector sees."""
+        if self._measure is not None:
+            return self._measure
+        nodes, mixes = torch.linalg.eigh(self.projected)
+        return nodes, mixes[0].square()
+
     def restart(self, order: list[int], *, fresh: bool) -> None:
         """Keep only some Ritz vectors; go on where the Krylov space was, or at a fresh random vector."""
+        self._measure = self.measure()
         values, mixes = torch.linalg.eigh(self.projected)
         kept = mixes[:, order].T
         for rows in (self._basis, self._products):
@@ -193,7 +205,7 @@ class _Space:
         vectors = mix @ self._basis[: self.used]
         images = mix @ self._products[: self.used].to(mix)
         residuals = (images - values.to(mix)[:, None] * vectors).norm(dim=1).double().cpu()
-        return Extremal(values, vectors, residuals, residuals / _scale(values), self.products)
+        return Extremal(values, vectors, residuals, residuals / _scale(values), self.products, *self.measure())
 
     def _beside(self, vector: Tensor) -> tuple[Tensor, float]:
         basis = self._basis[: self.used]

@@ -16,10 +16,12 @@ from tqdm import tqdm
 
 from landscape_utils.data.pairs import Pairs
 from landscape_utils.engine import space
-from landscape_utils.engine.evaluate import curve
+from landscape_utils.engine.evaluate import evaluating
 from landscape_utils.kit.bars import BAR
 from landscape_utils.landscape.hessian_operator import HessianOperator
 from landscape_utils.landscape.traces import Estimate, trace_estimates
+
+TOGETHER = 10  # directions for which a model is prepared at once: preparing takes as long as dozens of small passes
 
 
 def slope_and_curvature(
@@ -158,41 +160,58 @@ def gaussian_changes(
     *,
     progress: bool = True,
 ) -> xr.DataArray:
-    """Measure the loss changes L(w + lam eps) - L(w) for draws of eps ~ N(0, sigma^2).
+    """Measure the loss changes L(w + lam eps) - L(w) for draws of eps ~ N(0, sigma^2), and for -eps.
+
+    In the mean of both the slope falls out: of L(w + x) - L(w) there is left x^T H x / 2 and what is of even order.
 
     Args:
         model, data: as for `slope_and_curvature`.
-        lam: one, or several, increasing; every draw is walked along at all of them.
+        lam: one, or several, above 0 and increasing; every draw is walked along at all of them.
         sigma: standard deviation of each entry of eps.
         draws: directions.
         seed: of the draws: the same seed gives the same directions on every device.
         progress: a bar over the draws.
 
     Returns:
-        Array (draw, lam), in nats.
+        Array (draw, sign, lam), in nats; sign is 1 for eps and -1 for -eps.
 
     Raises:
-        ValueError: lam that does not increase or is not finite, sigma not above 0, draws below 1, or wrong data.
+        ValueError: lam that does not increase from above 0 or is not finite, sigma not above 0, draws below 1, or wrong
+            data.
     """
     if draws < 1:
         raise ValueError(f"draws is {draws}; it must be at least 1")
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma is {sigma}; it must be above 0")
     axis = _axis(np.atleast_1d(np.asarray(lam, dtype=float)))
-    points = np.union1d(axis, 0.0)  # the loss to compare with comes from the same walk, with the same rounding
+    if axis[0] <= 0 or (np.diff(axis) <= 0).any():
+        raise ValueError(f"lam is {axis.tolist()}; it must increase from above 0, for each draw is walked both ways")
     seeds = np.random.SeedSequence(seed).generate_state(draws)
     rows = []
-    for one in tqdm(seeds, desc="Gaussian draws", unit="draw", disable=not progress, **BAR):
-        eps = sigma * space.gaussian_direction(model, seed=int(one))
-        loss = curve(model, data, eps, points, cache=False, progress=False).loss
-        rows.append((loss - loss.sel(lam=0.0)).sel(lam=axis).values)
+    with tqdm(total=draws, desc="Gaussian draws", unit="draw", disable=not progress, **BAR) as bar:
+        for some in np.array_split(seeds, -(-draws // TOGETHER)):
+            rows += _changes_along(
+                model, data, [sigma * space.gaussian_direction(model, seed=int(s)) for s in some], axis
+            )
+            bar.update(len(some))
     return xr.DataArray(
         np.stack(rows),
-        {"lam": axis},
-        dims=("draw", "lam"),
+        {"sign": [1, -1], "lam": axis},
+        dims=("draw", "sign", "lam"),
         name="change",
         attrs={"units": "nats", "sigma": float(sigma), "seed": seed},
     )
+
+
+def _changes_along(
+    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axis: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Measure loss changes both ways along each of some directions, from one preparation of the model."""
+    both = np.stack([axis, -axis])
+    with evaluating(model, data, directions, len(directions) * both.size, cache=False, progress=False) as at:
+        places = np.concatenate([np.zeros((1, len(directions))), *(np.outer(both, e) for e in np.eye(len(directions)))])
+        loss = at(places)["loss"].values
+    return list((loss[1:] - loss[0]).reshape(len(directions), *both.shape))
 
 
 def angles(first: Tensor, second: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from landscape_utils.landscape.directions import HERE, Directions, Perturbed
 POINTS = 41
 SPAN = (-1.0, 1.0)
 TOWARDS = (-1.0, 2.0)  # past another checkpoint, which is at 1
+LEAST_WAY = 2.0**-14  # of |theta|; a loss that is back sooner is not looked for
 
 
 class Walk(NamedTuple):
@@ -114,8 +115,8 @@ def way_back(
     """Find how far to walk along a direction, to both sides, until the loss is back at L(theta).
 
     r = the largest of both sides' distances at which the loss, having fallen, is back, as a share of |theta|: searched
-    by doubling or halving, then bisected; infinite where it does not come back up to `REACH`, and next to nothing where
-    it falls to neither side.
+    by doubling or halving, then bisected; infinite where it does not come back up to `REACH`, and `LEAST_WAY` at most
+    where it falls to neither side.
 
     Args:
         directions: around the model.
@@ -130,6 +131,8 @@ def way_back(
         here = float(at(np.zeros((1, 1)))["loss"][0])
 
         def falls(r: float) -> bool:
+            if r < LEAST_WAY:
+                return True
             sides = at(np.array([[-r], [r]]))["loss"]
             return bool((sides.mean() if on_average else sides.min()) < here)
 

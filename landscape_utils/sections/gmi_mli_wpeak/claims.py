@@ -16,9 +16,9 @@ from landscape_utils.kit import Floats
 from landscape_utils.landscape.curves import LEAST
 from landscape_utils.landscape.directions import Perturbed, means_by_seed
 from landscape_utils.landscape.walks import Line, between, fall, two_sided_drop
+from landscape_utils.sections.gmi_mli_wpeak.study import LARGE, PeakLines
 from landscape_utils.suite.claims import Judgement, judged
 
-LARGE = 250_000  # parameters: (25 / 0.05)^2
 FITTED = 0.1  # of log C: a model with a larger loss has not fitted
 PAPERS = "alpha=0, gamma=0.1, independent"  # the setting of the paper's vvv-basin
 CONDITIONS: dict[str, Callable[[Line], bool]] = {  # of a Gaussian curve, by ML-1's parts
@@ -193,15 +193,14 @@ def overlaps_all(cosines: Mapping[Perturbed, xr.DataArray], dimensions: Mapping[
     return judged("ML-8", **shares)
 
 
-def mined_is_deeper(mined: Mapping[Perturbed, Line], negative: Mapping[Perturbed, Sequence[Line]]) -> Judgement:
+def mined_is_deeper(mined: Mapping[Perturbed, PeakLines]) -> Judgement:
     """ML-8d: the mined curve falls deeper to both sides than the deepest along an N.E. direction, as far walked.
 
     Args:
-        mined: curve along the mined direction, by model.
-        negative: curves along N.E. directions, by the same models, walked as far as the mined one.
+        mined: curves along mined directions and along N.E. directions, by model.
     """
-    gains = {place: two_sided_drop(x) - max(map(two_sided_drop, negative[place])) for place, x in mined.items()}
-    falling = [two_sided_drop(line) > LEAST for line in mined.values()]
+    gains = {place: two_sided_drop(x.whole) - max(map(two_sided_drop, x.negative)) for place, x in mined.items()}
+    falling = [two_sided_drop(x.whole) > LEAST for x in mined.values()]
     note = f"{sum(falling)} of {len(falling)} mined curves fall to both sides."
     return judged("ML-8d", deeper=means_by_seed(gains), note=note)
 

@@ -19,6 +19,8 @@ _LINES: dict[str, Any] = {
     "scales": SCALES,
     "reach": 0.1,
     "eigenvectors": 10,
+    "walked": 5,
+    "points": 41,
     "peak": {"batch_size": 128},
     "vvv": {"epochs": 120, "lr": 0.2, "batch_size": 128},
 }
@@ -29,6 +31,8 @@ _SMALL: dict[str, Any] = {
     "scales": [0.1, 1.0, 10.0],
     "reach": 0.1,
     "eigenvectors": 10,
+    "walked": 3,
+    "points": 25,
     "peak": {"batch_size": 100},
     "vvv": {"epochs": 40, "lr": 0.4, "batch_size": 100},
 }
@@ -101,6 +105,10 @@ PROFILES: dict[str, dict[str, Any]] = {
 RULES: dict[str, Rule] = {
     "images": at_least(1),
     "draws": at_least(1),
+    "points": (
+        lambda value: value >= 5 and value % 2 == 1,
+        "it must be odd, so that the model is on it, and 5 at least",
+    ),
     "scales": increasing(0, "give two scales or more above 0, the smallest first"),
     "reach": POSITIVE,
     "eigenvectors": at_least(1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +19,15 @@ from landscape_utils.kit import Floats
 from landscape_utils.landscape.directions import Around, Directions, Perturbed, Stage
 from landscape_utils.landscape.mining import cosines
 from landscape_utils.landscape.second_order import angles
-from landscape_utils.landscape.walks import TOWARDS, Line, Walk, draw, named_by_depth, way_back
+from landscape_utils.landscape.side_by_side import by_model
+from landscape_utils.landscape.walks import POINTS, TOWARDS, Line, Walk, draw, named_by_depth, way_back
 from landscape_utils.training.runs import Run
 
 GAMMAS = (0.1, 0.5, 0.9)
 ALPHAS = (0.0, 0.1)
 NORMALISATIONS: tuple[Normalisation, ...] = ("global", "layer", "filter")
-BASE = Walk()
 ANOTHER = "Gau.11"  # draw, so that no curve is counted twice
-AWAY = Walk(None, span=TOWARDS, points=43)  # to another model: 43 points have both models among them
+LARGE = 250_000  # parameters from which ML-5 is judged: (25 / 0.05)^2
 
 
 def around_runs(runs: Mapping[str, Sequence[Run]], images: Labelled, **how: Any) -> Around:
@@ -128,75 +128,93 @@ def overlaps(directions: Directions, name: str) -> xr.DataArray:
     return xr.DataArray(values, dims="rank", coords={"rank": spectrum["rank"].values}, name="cosine")
 
 
-def gaussian_lines(around: Around, images: Labelled, *, draws: int = 5) -> list[Line]:
+def away(points: int) -> Walk:
+    """Walk to another model: at so many points, or a few more, that both models are among them."""
+    return Walk(None, span=TOWARDS, points=points + -(points - 1) % 3)
+
+
+def gaussian_lines(around: Around, images: Labelled, *, draws: int = 5, points: int = POINTS) -> list[Line]:
     """Draw Gaussian curves around every model, and around the last ones unnormalised and with kept statistics.
 
     A model without BatchNorm has one handling of it.
     """
-    lines = []
-    for place, here in around.items():
-        others = [Walk(None), *([Walk(bn="keep")] if has_batchnorm(here) else [])]
-        for walk in [BASE, *(others if place.stage == "late" else [])]:
-            lines += [draw(here, f"Gau.{i + 1}", images, walk, place=place) for i in range(draws)]
-    return lines
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
+        others = [Walk(None, points=points), *([Walk(bn="keep", points=points)] if has_batchnorm(here) else [])]
+        walks = [Walk(points=points), *(others if place.stage == "late" else [])]
+        return [draw(here, f"Gau.{i + 1}", images, walk, place=place) for walk in walks for i in range(draws)]
+
+    return chained(by_model(of, around, "Gaussian curves").values())
 
 
-def scaled_lines(around: Around, images: Labelled, scales: Sequence[float]) -> list[Line]:
+def scaled_lines(around: Around, images: Labelled, scales: Sequence[float], *, points: int = POINTS) -> list[Line]:
     """Draw a Gaussian curve around models at every normalisation and scale (figures 16 and 17)."""
-    return [
-        draw(here, ANOTHER, images, Walk(normalisation, scale=scale), place=place)
-        for place, here in around.items()
-        for normalisation, scale in product(NORMALISATIONS, scales)
-    ]
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
+        walks = [
+            Walk(normalisation, scale=scale, points=points) for normalisation in NORMALISATIONS for scale in scales
+        ]
+        return [draw(here, ANOTHER, images, walk, place=place) for walk in walks]
+
+    return chained(by_model(of, around, "curves by scale").values())
 
 
 def lines_along(around: Around, names: Sequence[str], images: Labelled, walk: Walk) -> list[Line]:
     """Draw the curves along named directions; names that a model lacks are left out."""
-    return [
-        draw(here, name, images, walk, place=place) for place, here in around.items() for name in names if name in here
-    ]
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
+        return [draw(here, name, images, walk, place=place) for name in names if name in here]
+
+    return chained(by_model(of, around, "curves").values())
 
 
-def to_solutions(around: Around, images: Labelled, *, independent: bool = False) -> list[Line]:
+def to_solutions(around: Around, images: Labelled, *, independent: bool = False, points: int = POINTS) -> list[Line]:
     """Draw the curves towards the end of the same training, or towards checkpoints of the independent one."""
-    lines = []
-    for place, here in around.items():
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
         own = [] if place.stage == "late" else [f"E={last_epoch(here)}"]
-        others = [name for name in here if name.startswith("E'=")]
-        lines += lines_along({place: here}, others if independent else own, images, AWAY)
-    return lines
+        names = [name for name in here if name.startswith("E'=")] if independent else own
+        return [draw(here, name, images, away(points), place=place) for name in names]
+
+    return chained(by_model(of, around, "curves to other models").values())
 
 
-def descents(around: Around, images: Labelled) -> dict[Perturbed, tuple[list[Line], list[Line]]]:
+def descents(
+    around: Around, images: Labelled, seed: int, *, points: int = POINTS
+) -> dict[Perturbed, tuple[list[Line], list[Line]]]:
     """Draw the negative gradient, and the Gaussian direction nearest to it at ten times the range, by model.
 
-    Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6).
+    Both have the gradient's norm; s is 0.01, 0.1 and 1 (mining the loss landscape, 2.3, figure 6). Around one seed's
+    models, and around all that are large enough for ML-5.
     """
-    lines = {}
-    for place, here in around.items():
+    looked_at = {p: here for p, here in around.items() if p.seed == seed or len(here.weights) >= LARGE}
+
+    def of(place: Perturbed, here: Directions) -> tuple[list[Line], list[Line]]:
         both = Directions(here.model, images, own={"Best Gau.": most_overlapping(here)[0]}, progress=False)
         near, far = (
-            [draw(of, name, images, Walk(None, scale=times * s), place=place) for s in (0.01, 0.1, 1.0)]
+            [draw(of, name, images, Walk(None, scale=times * s, points=points), place=place) for s in (0.01, 0.1, 1.0)]
             for of, name, times in ((here, "Neg. Grad.", 1), (both, "Best Gau.", 10))
         )
-        lines[place] = (near, far)
-    return lines
+        return near, far
+
+    return by_model(of, looked_at, "gradients")
 
 
-def eigenvector_lines(around: Around, images: Labelled, *, k: int = 5, reach: float = 0.1) -> list[Line]:
+def eigenvector_lines(
+    around: Around, images: Labelled, *, k: int = 5, reach: float = 0.1, points: int = POINTS
+) -> list[Line]:
     """Draw the curves along the first k eigenvectors of both ends.
 
     Those of P.E. reach a share of |theta|; those of N.E. as far as the loss takes to be back at L(theta), where it
     falls at all.
     """
-    lines = []
-    for place, here in around.items():
-        for name in [*eigenvectors(here, "P", k), *eigenvectors(here, "N", k)]:
-            if name.startswith("N"):
-                lines.append(there_and_back_line(here, name, images, reach, place))
-            else:
-                lines.append(draw(here, name, images, Walk(scale=reach), place=place))
-    return lines
+    share = Walk(scale=reach, points=points)
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
+        positive = [draw(here, name, images, share, place=place) for name in eigenvectors(here, "P", k)]
+        return positive + [there_and_back_line(here, name, images, share, place) for name in eigenvectors(here, "N", k)]
+
+    return chained(by_model(of, around, "eigenvectors").values())
 
 
 def eigenvectors(here: Directions, end: str, k: int) -> list[str]:
@@ -204,44 +222,63 @@ def eigenvectors(here: Directions, end: str, k: int) -> list[str]:
     return [name for name in here if name.startswith(f"{end}.E.")][:k]
 
 
-def there_and_back_line(here: Directions, name: str, images: Labelled, reach: float, place: Perturbed) -> Line:
-    """Draw a curve as far as the loss takes to be back at L(theta), or to the reach where it never falls or returns.
+def there_and_back_line(here: Directions, name: str, images: Labelled, walk: Walk, place: Perturbed) -> Line:
+    """Draw a curve as far as the loss takes to be back at L(theta), or as a walk says where it never falls or returns.
 
     It is named by its depth, for the side that is back sooner becomes a wall.
     """
     back = way_back(here, name, images, within=0.5)
-    walk = Walk(scale=back if np.isfinite(back) and back > 1e-3 * reach else reach)
-    return named_by_depth(draw(here, name, images, walk, place=place))
+    far = back if np.isfinite(back) and back > 1e-3 * walk.scale else walk.scale
+    return named_by_depth(draw(here, name, images, walk._replace(scale=far), place=place))
+
+
+class PeakLines(NamedTuple):
+    """Curves around one model along the direction that algorithm 1 mined.
+
+    Attributes:
+        whole: as long as it was mined.
+        back: as far as the loss takes to be back at L(theta).
+        negative: along N.E. directions, as long as `whole`.
+    """
+
+    whole: Line
+    back: Line
+    negative: list[Line]
 
 
 def mined_peaks(
-    around: Around, images: Labelled, *, k: int = 5
-) -> tuple[dict[Perturbed, Line], dict[Perturbed, list[Line]]]:
-    """Draw, by model, the curve along the mined direction and those along k N.E. directions, all equally long."""
-    mined, negative = {}, {}
-    for place, here in around.items():
-        mined[place] = draw(here, "Mine", images, Walk(None), place=place)
-        walk = Walk(None, scale=float(here["Mine"].norm()))
-        negative[place] = [draw(here, name, images, walk, place=place) for name in eigenvectors(here, "N", k)]
-    return mined, negative
+    around: Around, images: Labelled, *, k: int = 5, reach: float = 0.1, points: int = POINTS
+) -> dict[Perturbed, PeakLines]:
+    """Mine around every model, and draw the curves along what is found and along k N.E. directions."""
+
+    def of(place: Perturbed, here: Directions) -> PeakLines:
+        walk = Walk(None, scale=float(here["Mine"].norm()), points=points)
+        return PeakLines(
+            draw(here, "Mine", images, walk._replace(scale=1.0), place=place),
+            there_and_back_line(here, "Mine", images, Walk(scale=reach, points=points), place),
+            [draw(here, name, images, walk, place=place) for name in eigenvectors(here, "N", k)],
+        )
+
+    return by_model(of, around, "mining")
 
 
-def second_models(around: Around, images: Labelled, seed: int) -> list[Line]:
+def second_models(around: Around, images: Labelled, seed: int, *, points: int = POINTS) -> list[Line]:
     """Draw the curves towards the second models of algorithm 2, from the independent solution and a fresh start.
 
     Around one seed's models at every alpha and gamma from the independent solution, and at the paper's own vvv-basin
     (alpha 0, gamma 0.1) from the fresh initialisation; around the others at that one from the independent solution.
     """
     paper = (ALPHAS[0], GAMMAS[0])
-    lines = []
-    for place, here in around.items():
+
+    def of(place: Perturbed, here: Directions) -> list[Line]:
         whole = place.seed == seed
         settings = [(*one, "independent") for one in (product(ALPHAS, GAMMAS) if whole else [paper])]
         settings += [(*paper, "fresh")] if whole else []
         mined = {f"alpha={a:g}, gamma={g:g}, {start}": here.towards(a, g, start) for a, g, start in settings}
         named = Directions(here.model, images, own=mined)
-        lines += [draw(named, name, images, AWAY, place=place) for name in mined]
-    return lines
+        return [draw(named, name, images, away(points), place=place) for name in mined]
+
+    return chained(by_model(of, around, "second models").values())
 
 
 def dimensions(around: Around) -> dict[Perturbed, int]:

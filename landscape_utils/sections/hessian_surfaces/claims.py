@@ -56,7 +56,7 @@ def bulk_and_outliers(
         noise: of the same, for the traces.
         classes: C.
     """
-    counts = {place: outliers(s)[0] for place, s in spectra.items()}
+    counts = {place: outliers(s) for place, s in spectra.items()}
     octaves = {place: abs(np.log2(max(n, 0.5) / classes)) for place, n in counts.items()}  # none counts as half of one
     early, late = (
         means_by_seed({p: abs(s.smallest) for p, s in spectra.items() if p.stage == stage})
@@ -100,7 +100,7 @@ def centred_then_positive(noise: Mapping[Perturbed, Noise]) -> Judgement:
     )
     return judged(
         "ML-13",
-        centred=means_by_seed({place: abs(x.mean() / x.std(ddof=1)) for place, x in near.items()}),
+        centred=means_by_seed({place: abs(x.mean() / x.std()) for place, x in near.items()}),
         positive=means_by_seed({place: (x > 0).mean() for place, x in far.items()}),
     )
 

@@ -85,7 +85,7 @@ def noise_histograms(noise: Mapping[Perturbed, Noise]) -> Figure:
         for ax, lam in zip(row, lambdas, strict=True):
             seen, predicted = one.measured.sel(lam=lam), one.predicted.sel(lam=lam)
             _histogram(seen, predicted, ax)
-            measured = f"{float(seen.mean()):.2g} +- {float(seen.std(ddof=1)):.2g}"
+            measured = f"{float(seen.mean()):.2g} +- {float(seen.std()):.2g}"
             foretold = f"{float(predicted['mean']):.2g} +- {math.sqrt(float(predicted['variance'])):.2g}"
             ax.set_title(f"lambda = {lam:g}: {measured}\nforetold {foretold}", fontsize=9)
         row[0].set_ylabel(f"{place}\ndensity", fontsize=10)
@@ -95,7 +95,9 @@ def noise_histograms(noise: Mapping[Perturbed, Noise]) -> Figure:
 
 
 def _histogram(seen: xr.DataArray, predicted: xr.Dataset, ax: Axes) -> None:
-    ax.hist(seen.values, bins=16, density=True, color=COLOURS[4], label=f"{seen.size} draws")
+    ax.hist(
+        seen.values.ravel(), bins=16, density=True, color=COLOURS[4], label=f"{seen.sizes['draw']} draws, both ways"
+    )
     mean, spread = float(predicted["mean"]), math.sqrt(float(predicted["variance"]))
     x = np.linspace(mean - 4 * spread, mean + 4 * spread, 200)
     ax.plot(x, np.exp(-(((x - mean) / spread) ** 2) / 2) / (spread * math.sqrt(2 * math.pi)), color="black", lw=1.2)

@@ -22,12 +22,12 @@ _SURFACES: dict[str, Any] = {
 
 _SMALL: dict[str, Any] = {
     "images": 300,
-    "draws": 60,
+    "draws": 30,
     "reach": 0.1,
     "points": 13,
     "fine_points": 13,
     "steps": 32,
-    "probes": 2,
+    "probes": 1,
     "eigenvectors": 10,
     "statistics": "batch",
     "peak": {"batch_size": 100},

@@ -17,8 +17,9 @@ from landscape_utils.kit import Floats, store
 from landscape_utils.kit.store import fingerprint
 from landscape_utils.landscape.curves import shape_of
 from landscape_utils.landscape.directions import Around, Directions, Perturbed, is_checkpoint
-from landscape_utils.landscape.hessian import hessian_density
+from landscape_utils.landscape.hessian import density_beside, hessian_density
 from landscape_utils.landscape.second_order import gaussian_changes, gaussian_moments, slope_and_curvature
+from landscape_utils.landscape.side_by_side import by_model
 from landscape_utils.landscape.traces import CONFIDENCE
 from landscape_utils.landscape.walks import SPAN, TOWARDS, tolerance, way_back
 
@@ -59,20 +60,24 @@ class Spectrum(NamedTuple):
 
 
 def spectra(
-    around: Around, images: Labelled, *, steps: int = 32, probes: int = 2, progress: bool = True
+    around: Around, images: Labelled, *, steps: int = 80, probes: int = 1, progress: bool = True
 ) -> dict[Perturbed, Spectrum]:
     """Find density and ends of the Hessian of every model, with the statistics that its directions rest on.
 
     Args:
         around: the models.
         images: on which the Hessian is taken.
-        steps, probes, progress: as for `hessian_density`.
+        steps, progress: as for `hessian_density`.
+        probes: with 1, the density is what the ends' own products tell, whatever the steps; more are drawn afresh.
     """
     how: dict[str, Any] = {"steps": steps, "probes": probes, "progress": progress}
-    return {
-        place: Spectrum(hessian_density(here.model, images, bn=here.bn, **how), here.spectrum)
-        for place, here in around.items()
-    }
+
+    def of(_: Perturbed, here: Directions) -> Spectrum:
+        ends = here.spectrum
+        density = density_beside(ends) if probes == 1 else hessian_density(here.model, images, bn=here.bn, **how)
+        return Spectrum(density, ends)
+
+    return by_model(of, around, "spectra", progress=progress)
 
 
 def negative_share(density: xr.Dataset) -> Floats:
@@ -92,21 +97,26 @@ def bulk_share(spectrum: Spectrum, within: float = 0.01) -> float:
     return float((w * (abs(t) <= edge)).sum(1).mean())
 
 
-def outliers(spectrum: Spectrum) -> tuple[float, float]:
-    """Estimate how many eigenvalues lie further above zero than the smallest lies below: P sum_{t > |min|} w.
+def outliers(spectrum: Spectrum) -> float:
+    """Count the eigenvalues above the largest gap, the largest ratio of neighbours: mean over the probes.
 
-    A bulk about zero reaches as far to both sides; what is beyond its mirrored lower edge is an outlier. Returns
-    the count n and its standard error, about sqrt(2 n / probes).
+    Among those further above zero than the smallest lies below, for a bulk about zero reaches as far to both sides.
+    Up there Lanczos' nodes are the eigenvalues themselves, for it finds the outermost ones first.
     """
-    t, w = spectrum.density["eigenvalue"].values, spectrum.density["weight"].values
-    beyond = (w * (t > abs(spectrum.smallest))).sum(1).mean()
-    count = float(beyond * spectrum.density.attrs["size"])
-    return count, float(np.sqrt(2 * count / len(t)))
+    edge = abs(spectrum.smallest)
+    counts = []
+    for t, w in zip(spectrum.density["eigenvalue"].values, spectrum.density["weight"].values, strict=True):
+        above = np.sort(t[(t > edge) & (w > 0)])[::-1]
+        counts.append(1 + int(np.argmax(above / np.append(above[1:], edge))) if len(above) else 0)
+    return float(np.mean(counts))
 
 
 def spectrum_table(by_place: Mapping[Perturbed, Spectrum]) -> xr.Dataset:
-    """Stack spectra for saving: nodes and weights over (model, probe, node), ends over (model, rank)."""
-    densities = [s.density[["eigenvalue", "weight"]] for s in by_place.values()]
+    """Stack spectra for saving: nodes and weights over (model, probe, node), NaN for none, ends over (model, rank)."""
+    most = max(s.density.sizes["node"] for s in by_place.values())
+    densities = [
+        s.density[["eigenvalue", "weight"]].pad(node=(0, most - s.density.sizes["node"])) for s in by_place.values()
+    ]
     ends = [s.ends["eigenvalue"].rename("end") for s in by_place.values()]
     model = models(by_place)
     return xr.merge(
@@ -122,7 +132,7 @@ class Noise(NamedTuple):
     """Loss changes under Gaussian noise, measured and foretold.
 
     Attributes:
-        measured: (draw, lam), in nats, as `gaussian_changes` gives it.
+        measured: (draw, sign, lam), in nats, as `gaussian_changes` gives it: each draw is walked both ways.
         predicted: over `lam`, as `gaussian_moments` gives it.
     """
 
@@ -138,14 +148,19 @@ def noise(around: Around, images: Labelled, *, draws: int = 100, progress: bool 
     Args:
         around: the models.
         images: on which the loss is taken.
-        draws: of the noise.
+        draws: of the noise, each walked both ways.
         progress: bars.
     """
-    return {place: _noise(here.model, images, draws, progress) for place, here in around.items()}
+
+    def of(_: Perturbed, here: Directions) -> Noise:
+        return _noise(here.model, images, draws, progress)
+
+    return by_model(of, around, "noise", progress=progress)
 
 
 def _noise(model: nn.Module, images: Labelled, draws: int, progress: bool) -> Noise:
     settings = {"format": store.FORMAT, "lambdas": LAMBDAS, "sigma": SIGMA, "draws": draws, "probes": PROBES}
+    settings["walked"] = "both ways"
     named = {name: str(value) for name, value in settings.items()}
     key = fingerprint(model, [images.inputs, images.targets], named)
 
@@ -171,20 +186,17 @@ def trace_interval(predicted: xr.Dataset) -> tuple[float, float]:
 def deviations(one: Noise) -> xr.Dataset:
     """Measure how far mean and variance are from the prediction, in standard errors, over `lam`.
 
-    The error of the measured mean is s / sqrt(n), that of the measured variance comes from the draws' fourth moment,
-    sqrt((m4 - m2^2) / n); the errors of the estimated traces are added in squares.
+    Draws are independent, and the two ways along one are not: each draw gives one number, the mean of its two changes,
+    or of their squared distances from the mean of all. The errors of the estimated traces are added in squares.
     """
     seen, predicted = one.measured, one.predicted
-    n = seen.sizes["draw"]
-    centred = seen - seen.mean("draw")
-    variance = seen.var("draw", ddof=1)
-    spread = (centred**4).mean("draw") - (centred**2).mean("draw") ** 2
-    mean_error = np.sqrt(variance / n + predicted["mean_error"] ** 2)
-    variance_error = np.sqrt(spread / n + predicted["variance_error"] ** 2)
+    mean = seen.mean(("draw", "sign"))
+    numbers = {"mean": seen.mean("sign"), "variance": ((seen - mean) ** 2).mean("sign")}
     return xr.Dataset(
         {
-            "mean": (seen.mean("draw") - predicted["mean"]) / mean_error,
-            "variance": (variance - predicted["variance"]) / variance_error,
+            name: (of.mean("draw") - predicted[name])
+            / np.sqrt(of.var("draw", ddof=1) / of.sizes["draw"] + predicted[f"{name}_error"] ** 2)
+            for name, of in numbers.items()
         }
     )
 
@@ -250,12 +262,13 @@ def pieces(here: Directions, images: Labelled, direction: Tensor, *, progress: b
 
 def both_ways(around: Around, images: Labelled, *, progress: bool = True) -> dict[Departure, Pieces]:
     """Draw GMI and MLI around solutions: along Gaussian noise of norm |theta|, and theta - theta_0 (figure 14)."""
-    lines = {}
-    for place, here in around.items():
-        random = space.normalise(here["Gau."], here.model, "global")
-        for path, direction in (("GMI", random), ("MLI", -here["init"])):
-            lines[Departure(place, path)] = pieces(here, images, direction, progress=progress)
-    return lines
+
+    def of(_: Perturbed, here: Directions) -> dict[str, Pieces]:
+        directions = {"GMI": space.normalise(here["Gau."], here.model, "global"), "MLI": -here["init"]}
+        return {path: pieces(here, images, direction, progress=progress) for path, direction in directions.items()}
+
+    drawn = by_model(of, around, "pieces", progress=progress)
+    return {Departure(place, path): one for place, paths in drawn.items() for path, one in paths.items()}
 
 
 def piece_errors(drawn: Pieces) -> Floats:
@@ -344,14 +357,14 @@ def named_surfaces(
 
     Arguments are those of `named_surface`.
     """
-    how = {"reach": reach, "points": points}
-    return {
-        place: {
-            " x ".join(names): named_surface(here, names, images, progress=progress, **how)  # type: ignore[arg-type]
+
+    def of(_: Perturbed, here: Directions) -> dict[str, xr.Dataset]:
+        return {
+            " x ".join(names): named_surface(here, names, images, reach=reach, points=points, progress=progress)
             for names in combinations
         }
-        for place, here in around.items()
-    }
+
+    return by_model(of, around, "surfaces")
 
 
 def mixed(early: int, late: int) -> list[tuple[str, str]]:

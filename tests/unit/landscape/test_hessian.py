@@ -206,6 +206,16 @@ def test_the_density_is_close_to_the_exact_spectrum() -> None:
     assert mean == pytest.approx(float((got.weight * got.eigenvalue).sum("node").mean()), abs=1e-3)
 
 
+def test_the_pairs_products_give_a_density_beside() -> None:
+    model = network("mlp")
+    pairs = quiet(model, images(), 3, tol=1e-5)
+    beside = hessian.density_beside(pairs)
+    assert beside.sizes == {"probe": 1, "node": pairs.attrs["products"]}
+    assert beside.attrs["steps"] == pairs.attrs["products"]
+    assert float(beside.weight.sum()) == pytest.approx(1)
+    np.testing.assert_allclose(beside.eigenvalue[0, [-1, 0]], pairs.eigenvalue[[0, 3]], rtol=1e-4)
+
+
 def test_a_spent_krylov_space_leaves_nodes_without_weight() -> None:
     model = network("tied")
     got = hessian.hessian_density(model, images(), steps=99, probes=2, parameters=["unused", "a.bias"], progress=False)

@@ -39,6 +39,11 @@ def test_a_small_basis_restarts_and_finds_the_same() -> None:
     torch.testing.assert_close(whole.values, restarted.values)
     assert float(restarted.ratios.max()) <= 1e-8
     assert whole.products < restarted.products < 3 * whole.products
+    for found, steps in ((whole, whole.products), (restarted, 25)):
+        start = torch.randn(404, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        nodes, weights = lanczos.quadrature(lambda v: a @ v, start, steps)
+        torch.testing.assert_close(found.nodes, nodes)
+        torch.testing.assert_close(found.weights, weights)
 
 
 def test_zeros_that_have_company_are_all_found() -> None:

@@ -99,10 +99,12 @@ def test_moments_of_a_network_agree_with_the_dense_hessian_and_with_measurement(
     exact = s2 * float(g @ g) + s2**2 * float((h @ h).trace()) / 2
     assert (abs(got.variance - exact) < 4 * got.variance_error).all()
     measured = second_order.gaussian_changes(model, data, lam, sigma, 120, progress=False)
-    assert dict(measured.sizes) == {"draw": 120, "lam": 2}
-    error = measured.std("draw") / np.sqrt(120)
-    assert (abs(measured.mean("draw") - got["mean"]) < 4 * error + 0.1 * abs(got["mean"])).all()
-    np.testing.assert_allclose(measured.var("draw", ddof=1), got.variance, rtol=0.4)
+    assert dict(measured.sizes) == {"draw": 120, "sign": 2, "lam": 2}
+    curved = measured.mean("sign")
+    error = curved.std("draw") / np.sqrt(120)
+    assert (error < 0.5 * measured.std(("draw", "sign")) / np.sqrt(240)).all()  # without the slope less is left
+    assert (abs(curved.mean("draw") - got["mean"]) < 4 * error + 0.1 * abs(got["mean"])).all()
+    np.testing.assert_allclose(measured.var(("draw", "sign"), ddof=1), got.variance, rtol=0.4)
 
 
 def test_errors_scale_as_the_moments_do() -> None:
@@ -114,18 +116,17 @@ def test_errors_scale_as_the_moments_do() -> None:
     assert got.variance_error.values.tolist() == [0, 1]
 
 
-def test_changes_are_those_of_the_plain_model() -> None:
+def test_changes_are_those_of_the_plain_model_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
-    got = second_order.gaussian_changes(model, images(), [-1, 0, 2], 0.1, draws=2, seed=3, progress=False)
-    assert got.sel(lam=0).values.tolist() == [0, 0]
-    eps = [space.gaussian_direction(model, seed=int(s)) for s in np.random.SeedSequence(3).generate_state(2)]
+    monkeypatch.setattr(second_order, "TOGETHER", 2)
+    got = second_order.gaussian_changes(model, images(), [0.5, 2], 0.1, draws=3, seed=3, progress=False)
+    eps = [space.gaussian_direction(model, seed=int(s)) for s in np.random.SeedSequence(3).generate_state(3)]
     w = space.flatten(model)
-    for draw, lam in ((0, -1), (1, 2)):
-        want = loss_at(model, w + lam * 0.1 * eps[draw]) - loss_at(model, w)
-        assert float(got.sel(lam=lam)[draw]) == pytest.approx(want, rel=1e-8)
-    assert got.sel(lam=2)[0] != got.sel(lam=2)[1]
-    one = second_order.gaussian_changes(model, images(), 2.0, 0.1, draws=2, seed=3, progress=False)
-    np.testing.assert_allclose(one[:, 0], got.sel(lam=2), rtol=1e-8)
+    for draw, sign, lam in ((0, -1, 0.5), (1, 1, 2), (2, -1, 2)):
+        want = loss_at(model, w + sign * lam * 0.1 * eps[draw]) - loss_at(model, w)
+        assert float(got.sel(sign=sign, lam=lam)[draw]) == pytest.approx(want, rel=1e-8)
+    one = second_order.gaussian_changes(model, images(), 2.0, 0.1, draws=3, seed=3, progress=False)
+    np.testing.assert_allclose(one[..., 0], got.sel(lam=2), rtol=1e-8)
 
 
 def test_wrong_settings_are_refused() -> None:
@@ -137,6 +138,9 @@ def test_wrong_settings_are_refused() -> None:
             second_order.gaussian_moments(model, data, 1.0, sigma, probes=2, progress=False)
     with pytest.raises(ValueError, match="draws is 0"):
         second_order.gaussian_changes(model, data, 1.0, 0.1, 0)
+    for lam in (0.0, [-1.0, 1.0], [2.0, 1.0]):
+        with pytest.raises(ValueError, match="it must increase from above 0"):
+            second_order.gaussian_changes(model, data, lam, 0.1)
 
 
 def test_angles_are_in_degrees() -> None:

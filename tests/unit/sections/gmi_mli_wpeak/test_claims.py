@@ -8,6 +8,7 @@ from landscape_utils.landscape.curves import name_curve
 from landscape_utils.landscape.directions import Perturbed, Stage
 from landscape_utils.landscape.walks import TOWARDS, Line, Walk
 from landscape_utils.sections.gmi_mli_wpeak import claims as verdicts
+from landscape_utils.sections.gmi_mli_wpeak.study import PeakLines
 from landscape_utils.suite.claims import Judgement
 
 CHANCE = float(np.log(3))
@@ -209,8 +210,8 @@ def test_overlaps_compare_both_ends_and_chance(negative: float, positive: float,
 @pytest.mark.parametrize(("depth", "verdict"), [(2.0, "reproduced"), (0.5, "not reproduced")])
 def test_the_mined_peak_is_held_against_the_deepest_eigenvector(depth: float, verdict: str) -> None:
     places = [place(seed=seed, stage="early") for seed in SEEDS]
-    mined = {p: line(1 + depth * (PEAK - 1), p) for p in places}
-    got = verdicts.mined_is_deeper(mined, {p: [line(V, p), line(PEAK, p)] for p in places})
+    drawn = {p: line(1 + depth * (PEAK - 1), p) for p in places}
+    got = verdicts.mined_is_deeper({p: PeakLines(x, x, [line(V, p), line(PEAK, p)]) for p, x in drawn.items()})
     assert (got.id, got.verdict) == ("ML-8d", verdict)
     assert got.part.effect == pytest.approx(0.125 * (depth - 1), rel=0.05)
 

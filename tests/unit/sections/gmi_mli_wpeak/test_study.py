@@ -74,19 +74,18 @@ def test_overlaps_are_cosines_with_the_eigenvectors(around: Around) -> None:
     np.testing.assert_allclose(found, [1, 0], atol=1e-5)
 
 
-def test_every_condition_has_its_draws(around: Around, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "BASE", Walk(points=5))
-    lines = study.gaussian_lines(study.at(around, "early", "late"), small.train, draws=2)
+def test_every_condition_has_its_draws(around: Around, small: Dataset) -> None:
+    lines = study.gaussian_lines(study.at(around, "early", "late"), small.train, draws=2, points=5)
     conditions = {(x.place, x.walk) for x in lines}
     assert len(conditions) == 6  # of two models each: early, late, and the late ones unnormalised
     assert len(lines) == 2 * len(conditions)
     saved = walks.table(lines)
-    assert saved.sizes == {"line": 12, "point": 41}
+    assert saved.sizes == {"line": 12, "point": 5}
     assert str(saved.line.values[0]).startswith("mlp, E=1, seed 0, Gau.1")
 
 
 def test_scales_are_walked_at_every_normalisation(around: Around, small: Dataset) -> None:
-    lines = study.scaled_lines(study.at(around, "late", seeds=[0]), small.train, [0.1, 1.0])
+    lines = study.scaled_lines(study.at(around, "late", seeds=[0]), small.train, [0.1, 1.0], points=5)
     walked = [(x.walk.normalisation, x.walk.scale) for x in lines]
     assert walked == [(n, s) for n in ("global", "layer", "filter") for s in (0.1, 1.0)]
 
@@ -97,19 +96,29 @@ def test_named_lines_are_drawn_where_there_are_such(around: Around, small: Datas
     assert [(x.place.epoch, x.direction) for x in lines] == [(1, "E=3"), (1, "E'=1"), (3, "E'=1")]
     own = study.to_solutions(study.at(around, "early", "late", seeds=[0]), small.train)
     assert [(x.place.epoch, x.direction) for x in own] == [(1, "E=3")]
-    assert {0.0, 1.0} <= set(own[0].grid["lam"].values.tolist())  # both models are on the curve
+    for points, drawn in ((41, 43), (25, 25), (24, 25), (5, 7)):  # both models are on the curve
+        lam = study.to_solutions(study.at(around, "early", seeds=[0]), small.train, points=points)[0].grid["lam"].values
+        assert len(lam) == drawn
+        np.testing.assert_allclose(abs(lam[:, None] - [0, 1]).min(0), 0, atol=1e-12)
     others = study.to_solutions(study.at(around, "late", seeds=[0]), small.train, independent=True)
     assert {x.direction for x in others} == {"E'=1", "E'=2", "E'=3"}
 
 
 def test_the_sets_of_curves_that_the_notebook_draws(around: Around, small: Dataset) -> None:
     first = study.at(around, "early", seeds=[0])
-    ((descent, gaussian),) = study.descents(first, small.train).values()
+    ((descent, gaussian),) = study.descents(study.at(around, "early"), small.train, 0, points=5).values()
     assert [x.walk.scale for x in gaussian] == [10 * x.walk.scale for x in descent] == pytest.approx([0.1, 1, 10])
-    mined, negative = study.mined_peaks(first, small.train)
-    (place,) = first
-    assert mined[place].walk.scale == 1
-    assert [x.walk.scale for x in negative[place]] == [pytest.approx(float(early(around)["Mine"].norm()))]
+    ((place, mined),) = study.mined_peaks(first, small.train, reach=0.2, points=5).items()
+    assert (place.stage, mined.whole.walk.scale) == ("early", 1)
+    assert [x.walk.scale for x in mined.negative] == [pytest.approx(float(early(around)["Mine"].norm()))]
+    assert (mined.back.direction, mined.back.walk.normalisation) == ("Mine", "global")
+
+
+def test_large_models_are_looked_at_with_every_seed(
+    around: Around, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "LARGE", 100)
+    assert [p.seed for p in study.descents(study.at(around, "early"), small.train, 0, points=3)] == [0, 1]
 
 
 def test_positive_eigenvectors_reach_a_share_and_negative_ones_as_far_as_they_fall(
@@ -117,7 +126,7 @@ def test_positive_eigenvectors_reach_a_share_and_negative_ones_as_far_as_they_fa
 ) -> None:
     back = iter([0.3, np.inf])
     monkeypatch.setattr(study, "way_back", lambda *args, **how: next(back))
-    lines = study.eigenvector_lines(study.at(around, "early"), small.train, k=5, reach=0.2)  # there is one
+    lines = study.eigenvector_lines(study.at(around, "early"), small.train, k=5, reach=0.2, points=5)  # there is one
     assert [(x.direction, x.walk.scale) for x in lines] == [
         ("P.E.1", 0.2),
         ("N.E.1", 0.3),
@@ -127,7 +136,7 @@ def test_positive_eigenvectors_reach_a_share_and_negative_ones_as_far_as_they_fa
 
 
 def test_second_models_start_at_the_independent_solution_and_afresh(around: Around, small: Dataset) -> None:
-    lines = study.second_models(study.at(around, "late"), small.train, seed=0)
+    lines = study.second_models(study.at(around, "late"), small.train, seed=0, points=5)
     named = [x.direction for x in lines if x.place.seed == 0]
     assert len(named) == 7
     assert named[-1] == "alpha=0, gamma=0.1, fresh"

@@ -76,9 +76,10 @@ def test_ml10_asks_one_of_each_for_a_saddle_and_takes_neither_a_dome_nor_a_flat_
     assert got.note == f"Others: {'; '.join(others)}."
 
 
-def about(smallest: float, *, far: float = 0.1, bulk: float = 0.9) -> study.Spectrum:
-    """A spectrum of 100 eigenvalues with a share `bulk` at zero, and a share `far` beyond one; bulks end at 10."""
-    return spectrum([smallest, 0, 500, 1000], [1 - bulk - far, bulk, far / 2, far / 2], [1000, smallest])
+def about(smallest: float, *, far: int, bulk: float) -> study.Spectrum:
+    """A spectrum of 100 eigenvalues with a share `bulk` at zero, and so many `far` above one; bulks end at 10."""
+    nodes, share = [smallest, 0, *np.linspace(900, 1000, far)], far / 100
+    return spectrum(nodes, [1 - bulk - share, bulk, *[0.01] * far], [1000, smallest])
 
 
 def with_trace(trace: float) -> study.Noise:
@@ -95,7 +96,7 @@ def trained(bulk: Triple, outliers: Triple, trace: Triple, late: Triple, seeds: 
     for stage, share in (("early", (1, 1, 1)), ("late", late)):
         for seed in seeds:
             at = place("mlp", seed, stage)
-            spectra[at] = about(-80 * share[seed], far=outliers[seed] / 100, bulk=bulk[seed])
+            spectra[at] = about(-80 * share[seed], far=int(outliers[seed]), bulk=bulk[seed])
             noises[at] = with_trace(trace[seed])
     return spectra, noises
 
@@ -113,7 +114,7 @@ GOOD = {
     [
         ("", ()),
         ("bulk", (0.5, 0.52, 0.54)),
-        ("outliers", (0.5, 0.6, 0.7)),
+        ("outliers", (1, 1, 1)),
         ("outliers", (20, 25, 30)),
         ("trace", (-300, -400, -350)),
         ("smallest_falls", (1.5, 1.7, 1.6)),
@@ -133,8 +134,9 @@ def test_ml11_is_judged_by_bulk_outliers_trace_and_the_smallest_eigenvalue(part:
 
 
 def changes(mean: float = 0.0, spread: float = 1.0) -> np.ndarray:
-    """100 changes, a quarter at each side of the middle half, of this mean and sample standard deviation."""
-    return mean + spread * np.sqrt(2 * 0.99) * np.repeat([-1, 0, 0, 1], 25)
+    """100 draws' changes, a quarter at each side of the middle half, of this mean and deviation, the same both ways."""
+    one = mean + spread * np.sqrt(2) * np.repeat([-1, 0, 0, 1], 25)
+    return np.stack([one, one], 1)
 
 
 def told(offset: float, stretch: float = 1.0) -> study.Noise:
@@ -142,7 +144,7 @@ def told(offset: float, stretch: float = 1.0) -> study.Noise:
     one = noise()
     exact = one.predicted.assign({f"{name}_error": 0 * one.predicted[name] for name in ("mean", "variance")})
     mean, deviation = exact["mean"].values, np.sqrt(exact["variance"].values)
-    draws = mean + deviation * changes(offset, stretch)[:, None]
+    draws = mean + deviation * changes(offset, stretch)[..., None]
     return study.Noise(one.measured.copy(data=draws), exact)
 
 
@@ -164,9 +166,9 @@ def test_ml12_counts_standard_errors_from_the_prediction(
     offsets: Triple, stretches: Triple, mean: str, variance: str
 ) -> None:
     got = verdicts.moments_hold(by_seed(told, offsets, stretches))
-    # Errors: of the mean s / 10, of the variance sqrt(m4 - m2^2) / 10 = 0.099 s^2 for draws of three values.
+    # Errors: of the mean s / sqrt(99), of the variance s^2 / sqrt(99), for squares are 0 or 2 s^2.
     off, s = np.array(offsets), np.array(stretches)
-    errors = {"mean": (abs(10 * off / s), mean), "variance": (abs(1 - s**-2) / 0.099, variance)}
+    errors = {"mean": (abs(off / s) * np.sqrt(99), mean), "variance": (abs(1 - s**-2) * np.sqrt(99), variance)}
     assert_parts(got, "ML-12", errors)
 
 
@@ -179,9 +181,9 @@ def test_ml12_tells_where_the_second_order_stops() -> None:
 
 def drifting(near: float, positive: float) -> study.Noise:
     """Changes of this mean and deviation one at the smallest lambda, and this share above zero at the largest."""
-    far = np.where(np.arange(100) < round(100 * positive), 1.0, 0.0)  # no change is not a positive one
+    far = np.where(np.arange(200) < round(200 * positive), 1.0, 0.0).reshape(100, 2)  # no change is not a positive one
     one = noise()
-    return study.Noise(one.measured.copy(data=np.stack([changes(near), changes(9), far], 1)), one.predicted)
+    return study.Noise(one.measured.copy(data=np.stack([changes(near), changes(9), far], -1)), one.predicted)
 
 
 @pytest.mark.parametrize(

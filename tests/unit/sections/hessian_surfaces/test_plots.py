@@ -75,7 +75,7 @@ def test_histograms_stand_beside_the_foretold_normal_curve() -> None:
     moments = f"{float(told['mean']):.2g} +- {float(told['variance']) ** 0.5:.2g}"
     assert figure.axes[4].get_title() == f"lambda = 0.003: {moments}\nforetold {moments}"
     assert [ax.get_ylabel() for ax in figure.axes] == ["mlp, E=1\ndensity", "", "", "resnet8, E=1\ndensity", "", ""]
-    assert texts(figure) == ["100 draws", "second order"]
+    assert texts(figure) == ["100 draws, both ways", "second order"]
     assert figure.get_supxlabel() == "loss change (nats)"
 
 

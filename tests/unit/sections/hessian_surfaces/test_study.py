@@ -54,12 +54,13 @@ def plane(f: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> xr.Dataset:
 def noise(offset: float = 0.0, stretch: float = 1.0, lambdas: tuple[float, ...] = study.LAMBDAS) -> study.Noise:
     """Draws that lie where the prediction puts them, or `offset` standard deviations off and `stretch` times as far."""
     rng = np.random.default_rng(0)
-    draws = rng.standard_normal((100, len(lambdas)))
-    draws = (draws - draws.mean(0)) / draws.std(0, ddof=1)
+    draws = rng.standard_normal((200, len(lambdas)))
+    draws = ((draws - draws.mean(0)) / draws.std(0)).reshape(100, 2, -1)
     traces = Estimate.of(400 + rng.standard_normal(30)), Estimate.of(1000 + rng.standard_normal(30))
     told = quadratic_moments(0.1, *traces, np.array(lambdas), 1.0)
     changes = told["mean"].values + np.sqrt(told["variance"].values) * (offset + stretch * draws)
-    return study.Noise(xr.DataArray(changes, {"lam": list(lambdas)}, dims=("draw", "lam")), told)
+    coords = {"sign": [1, -1], "lam": list(lambdas)}
+    return study.Noise(xr.DataArray(changes, coords, dims=("draw", "sign", "lam")), told)
 
 
 def test_spectra_agree_with_the_whole_hessian(here: Directions, small: Dataset) -> None:
@@ -68,8 +69,8 @@ def test_spectra_agree_with_the_whole_hessian(here: Directions, small: Dataset) 
     values = exact.double().numpy()
     assert found.largest == pytest.approx(values[-1], rel=1e-3)
     assert found.smallest == pytest.approx(values[0], rel=1e-3)
-    count, error = study.outliers(found)
-    assert abs(count - (values > abs(values[0])).sum()) < 4 * error
+    tall = values[values > abs(values[0])][::-1]
+    assert study.outliers(found) == 1 + np.argmax(tall / np.append(tall[1:], abs(values[0])))
     assert study.negative_share(found.density).mean() == pytest.approx(
         -values[values < 0].sum() / abs(values).sum(), abs=0.1
     )
@@ -93,11 +94,36 @@ def test_density_and_ends_rest_on_the_same_statistics(small: Dataset) -> None:
     assert abs(np.log(largest["batch"] / largest["keep"])) > 0.1  # the two are told apart
 
 
-def test_shares_and_outliers_are_sums_of_weights() -> None:
+def test_shares_are_sums_of_weights() -> None:
     one = spectrum([-2, -0.01, 0.01, 1, 3, 8], [0.05, 0.4, 0.4, 0.05, 0.06, 0.04], [8, 3, -0.01, -2])
-    assert study.outliers(one) == (pytest.approx(10), pytest.approx(np.sqrt(20)))
     assert study.bulk_share(one) == pytest.approx(0.8)
     assert study.negative_share(one.density) == pytest.approx([0.104 / (0.104 + 0.004 + 0.05 + 0.18 + 0.32)])
+
+
+@pytest.mark.parametrize(
+    ("above", "count"),
+    [([9, 8, 7, 3, 2.5], 3), ([9, 3, 2.9, 2.8], 1), ([9, 8, 7], 3), ([], 0), ([2.1], 1), ([9, 5, 4.9, 2.5, 2.4], 3)],
+)
+def test_outliers_are_what_lies_above_the_largest_gap(above: list[float], count: int) -> None:
+    nodes = [-2, -1, 0, 1, 1.9, *above[::-1]]
+    assert study.outliers(spectrum(nodes, [1 / len(nodes)] * len(nodes), [9, -2])) == count
+    unused = spectrum([*nodes, 50, 60], [*[1 / len(nodes)] * len(nodes), 0, 0], [9, -2])
+    assert study.outliers(unused) == count  # nodes without weight fill up a shorter probe
+
+
+def test_one_probe_costs_nothing_beside_the_ends(
+    here: Directions, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = study.spectra({HERE: here}, small.train, steps=40, probes=20, progress=False)[HERE]
+    monkeypatch.setattr(study, "hessian_density", None)
+    beside = study.spectra({HERE: here}, small.train, progress=False)[HERE]
+    assert beside.density.sizes == {"probe": 1, "node": here.spectrum.attrs["products"]}
+    assert float(beside.density["weight"].sum()) == pytest.approx(1)
+    assert study.negative_share(beside.density)[0] == pytest.approx(study.negative_share(drawn.density).mean(), abs=0.2)
+    saved = study.spectrum_table(
+        {HERE: beside, THERE: drawn.__class__(beside.density.isel(node=slice(3)), beside.ends)}
+    )
+    assert saved["eigenvalue"].isnull().sum() == here.spectrum.attrs["products"] - 3
 
 
 def test_noise_is_measured_and_foretold_at_the_same_lambdas(
@@ -125,9 +151,17 @@ def test_a_trace_has_the_interval_of_its_estimate() -> None:
 def test_deviations_are_in_standard_errors() -> None:
     np.testing.assert_allclose(study.deviations(noise()).to_array(), 0, atol=1e-9)
     off = study.deviations(noise(offset=0.5))
-    np.testing.assert_allclose(off["mean"], 5, rtol=0.05)  # half a deviation is five errors of 100 draws' mean
+    np.testing.assert_allclose(off["mean"], 0.5 * np.sqrt(200), rtol=0.2)  # of changes that are not bound to each other
     np.testing.assert_allclose(off["variance"], 0, atol=1e-9)
     assert (study.deviations(noise(stretch=2.0))["variance"] > 3).all()
+
+
+def test_a_slope_widens_no_error_of_the_mean() -> None:
+    one, sloped = noise(), noise()
+    slopes = np.random.default_rng(1).standard_normal((100, 1))
+    sloped.measured.values += 5 * (slopes * [1, -1])[..., None]
+    at_one, at_other = (study.deviations(x.__class__(x.measured + 0.1, x.predicted))["mean"] for x in (one, sloped))
+    np.testing.assert_allclose(at_other, at_one, rtol=1e-6)
 
 
 def test_pieces_are_exact_on_parabolas_and_miss_the_third_order() -> None:
