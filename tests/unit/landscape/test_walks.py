@@ -1,3 +1,6 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +87,19 @@ def test_the_way_back_is_where_neither_side_is_below_the_model(small: Dataset) -
     assert loss(mean / 1.06) + loss(-mean / 1.06) < 2 * loss(0)
     assert loss(mean * 1.06) + loss(-mean * 1.06) >= 2 * loss(0)
     assert mean < back
+
+
+def test_a_loss_that_falls_to_neither_side_is_soon_given_up(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    @contextmanager
+    def evaluating(*args: object, **how: object) -> Iterator[Callable[[np.ndarray], dict[str, np.ndarray]]]:
+        yield lambda places: (asked.append(abs(places).max()), {"loss": places[:, 0] ** 2})[1]
+
+    monkeypatch.setattr(walks.evaluate, "evaluating", evaluating)
+    here = Directions(build_model("mlp", input_shape=(3, 8, 8), classes=3, width=4), small.train, progress=False)
+    assert walks.LEAST_WAY / 2 < walks.way_back(here, "Gau.", small.train) < walks.LEAST_WAY
+    assert min(asked[1:]) == walks.LEAST_WAY
 
 
 def test_a_wall_on_the_shorter_side_does_not_hide_a_peak() -> None:
