@@ -1,7 +1,7 @@
 """Run the laptop profile on real images, and keep what is found: `python -m tests.notebooks.evidence [01 ...]`.
 
-Records go to docs/findings. Two notebooks at a time, of one thread each. What was killed goes on from its last epoch;
-what was found by the same code is not run again.
+Records go to docs/findings, and from there to docs/findings.md. Two notebooks at a time, of one thread each. What was
+killed goes on from its last epoch; what was found by the same code is not run again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -21,8 +20,10 @@ from landscape_utils.run import execute
 from landscape_utils.suite import profiles
 from landscape_utils.suite.notebooks import PACKAGE
 from tests import ROOT
+from tests.notebooks import findings
+from tests.notebooks.findings import FINDINGS, pictures_of
 
-OUT, FINDINGS = ROOT / "out" / "laptop", ROOT / "docs" / "findings"
+OUT = ROOT / "out" / "laptop"
 WIDTH, COLOURS = 1000, 256  # of a small picture
 
 
@@ -37,17 +38,12 @@ def main(prefixes: tuple[str, ...]) -> None:
         print(f"{path.stem}: {problem or f'{seconds:.0f} s'}", flush=True)
         if not problem:
             keep(path, seconds)
+    findings.main()
 
 
 def with_findings() -> list[str]:
     """List the notebooks that have a laptop profile."""
     return [name for name in profiles.names() if "laptop" in profiles.profiles(name)]
-
-
-def pictures_of(notebook: str) -> tuple[str, ...]:
-    """Read from a notebook's section which pictures are kept."""
-    names: tuple[str, ...] = import_module(f"landscape_utils.sections.{profiles.section(notebook)}.profile").FINDINGS
-    return names
 
 
 def code_of(notebook: Path) -> str:

@@ -1,20 +1,20 @@
-"""Write a fresh run's outputs into notebooks and README: `python -m tests.notebooks.refresh [02 ...]`.
+"""Write a fresh run's outputs into notebooks, docs and README: `python -m tests.notebooks.refresh [02 ...]`.
 
 As in `make run` a notebook has one thread: on two, sums are added up in another order, and trainings end elsewhere.
 """
 
 import os
-import re
 import sys
 
 import nbformat
 
-from landscape_utils.run import execute, reports
+from landscape_utils.run import execute
 from tests import ROOT
+from tests.notebooks import findings
 
 
 def main(prefixes: tuple[str, ...]) -> None:
-    """Refresh the notebooks whose names begin with one of the prefixes, and what the README says of all."""
+    """Refresh the notebooks whose names begin with one of the prefixes, and what docs and README say of all."""
     os.environ["OMP_NUM_THREADS"] = "1"
     for path in sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if p.name.startswith(prefixes)):
         executed = nbformat.read(execute.execute(path, {}, out=ROOT / "out", figures=ROOT / "figures"), as_version=4)
@@ -29,19 +29,9 @@ def main(prefixes: tuple[str, ...]) -> None:
         executed.metadata = {k: executed.metadata[k] for k in ("kernelspec", "language_info")}
         executed.metadata["language_info"] = {"name": "python"}
         nbformat.write(executed, path)
+        findings.keep_quick(path.stem, ROOT / "out")
         print(f"refreshed {path.name}")
-    tell_in_readme()
-
-
-def tell_in_readme() -> None:
-    """Put the summary of the claims in `out` between the README's two marks."""
-    readme = ROOT / "README.md"
-    told = reports.summary(reports.gather(ROOT / "out", ROOT / "figures"))
-    begin, end = "<!-- what was found, as `make notebooks` writes it -->", "<!-- until here -->"
-    text = re.sub(
-        f"{re.escape(begin)}.*{re.escape(end)}", lambda _: f"{begin}\n\n{told}\n\n{end}", readme.read_text(), flags=re.S
-    )
-    readme.write_text(text)
+    findings.main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+"""What stands in docs is what the records, the notebooks and the package say."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from landscape_utils.suite import claims
+from landscape_utils.suite.ledger import CLAIMS
+from tests import ROOT
+from tests.notebooks import findings
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_page_of_findings_says_what_the_records_say() -> None:
+    assert findings.page(findings.read()) == findings.PAGE.read_text()
+
+
+def test_the_readme_says_what_the_records_say() -> None:
+    text = findings.README.read_text()
+    assert findings.in_readme(text, findings.read()) == text
+
+
+def test_every_claim_and_every_part_stands_on_the_page() -> None:
+    text = findings.PAGE.read_text()
+    for claim in CLAIMS.values():
+        assert claim.statement.replace("|", "\\|") in text, claim.id
+        for part in claim.parts.values():
+            assert part.what.replace("|", "\\|") in text, (claim.id, part.what)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_records_of_quick_are_what_the_notebooks_carry(path: Path) -> None:
+    record = findings.FOLDERS["quick"] / f"{path.stem}.json"
+    if not record.exists():
+        assert carried(path) == []
+        return
+    judgements, about = claims.load(record)
+    assert claims.markdown_table(judgements).splitlines()[2:] == carried(path)
+    assert (about["notebook"], about["profile"]) == (path.stem, "quick")
+
+
+def carried(path: Path) -> list[str]:
+    """Read the rows of the table of claims off a committed notebook's outputs."""
+    cells = nbformat.read(path, as_version=4).cells
+    tables = [o["data"].get("text/markdown", "") for c in cells for o in c.get("outputs", []) if "data" in o]
+    (table,) = [t for t in tables if t.startswith("| claim | the paper |")] or [""]
+    return table.splitlines()[2:]
+
+
+def test_what_two_profiles_disagree_on_comes_first() -> None:
+    seen, unseen = (
+        claims.Judgement("CI-2", (claims.Part("", "w", f"{value}", "above 0", verdict),))
+        for value, verdict in ((1, "seen"), (-1, "not seen"))
+    )
+    about = {"data": "d", "seeds": [0], "machine": "m", "versions": {"torch": "2"}, "took": 61}
+    quick, laptop = (findings.Record({"CI-2": judgement}, about) for judgement in (seen, unseen))
+    text = findings.page({"01_cctm": {"quick": quick, "laptop": laptop}})
+    assert "## Where the two profiles disagree\n\n| claim | part | quick | laptop |" in text
+    assert text.count("| 1 **seen** | -1 **not seen** |") == 2
+    assert "seeds 0; m; torch 2; 2 min." in text
+    agreed = findings.page({"01_cctm": {"quick": quick, "laptop": quick}})
+    assert "No part is seen at one" in agreed
+    assert "Held at both profiles: interference is mutual (CI-2). Seen: 1 of 1 parts at `quick` and 1 of 1" in agreed
+    assert "`quick`, the only one that tests it" in findings.page({"01_cctm": {"quick": quick}})
