@@ -206,7 +206,8 @@ def _outwards(values: xr.DataArray, *, names: bool = False) -> Any:
 
 def condition(line: Line) -> str:
     """Name a Gaussian curve's condition: the stage, or how it is walked otherwise."""
-    return line.place.stage if line.walk == Walk() else str(line.walk).split(", s=")[0]
+    usual = Walk(points=line.walk.points)
+    return line.place.stage if line.walk == usual else str(line.walk).split(", s=")[0]
 
 
 def gradients_range(line: Line) -> str:

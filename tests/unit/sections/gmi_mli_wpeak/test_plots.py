@@ -91,7 +91,8 @@ def test_cosines_are_bars_over_seeds_beside_chance_in_the_papers_order() -> None
 
 def test_rows_have_names() -> None:
     early = place(stage="early")
-    assert pictures.condition(line(V, early)) == "early"
+    for points in (25, 41):
+        assert pictures.condition(line(V, early, walk=Walk(points=points))) == "early"
     assert pictures.condition(line(V, walk=Walk(None))) == "no norm, UpBN"
     assert pictures.gradients_range(line(V, direction="Best Gau.", walk=Walk(None, scale=0.1))) == "s = 0.01"
     assert pictures.way_down(line(V, early, direction="E=9")) == "to the end, early"
