@@ -10,7 +10,7 @@ import nbformat
 
 from landscape_utils.run import execute
 from tests import ROOT
-from tests.notebooks import findings
+from tests.notebooks import findings, parameters
 
 
 def main(prefixes: tuple[str, ...]) -> None:
@@ -32,6 +32,7 @@ def main(prefixes: tuple[str, ...]) -> None:
         findings.keep_quick(path.stem, ROOT / "out")
         print(f"refreshed {path.name}")
     findings.main()
+    parameters.main()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """What stands in docs is what the records, the notebooks and the package say."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
+import landscape_utils as lu
 from landscape_utils.suite import claims
 from landscape_utils.suite.ledger import CLAIMS
 from tests import ROOT
-from tests.notebooks import findings
+from tests.notebooks import findings, parameters
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -64,3 +67,24 @@ def test_what_two_profiles_disagree_on_comes_first() -> None:
     assert "No part is seen at one" in agreed
     assert "Held at both profiles: interference is mutual (CI-2). Seen: 1 of 1 parts at `quick` and 1 of 1" in agreed
     assert "`quick`, the only one that tests it" in findings.page({"01_cctm": {"quick": quick}})
+
+
+PYTHON = (ROOT / "docs" / "python.md").read_text()
+
+
+def test_the_examples_run_from_top_to_bottom(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PYTHON, flags=re.S):
+        exec(compile(block, "docs/python.md", "exec"), names)
+    assert (tmp_path / "path.png").stat().st_size > 10_000
+    assert names["panel"].children[0].error is None
+
+
+def test_every_public_name_stands_in_an_example() -> None:
+    blocks = "".join(re.findall(r"```python\n(.*?)```", PYTHON, flags=re.S))
+    assert {name for name in lu.__all__ if not re.search(rf"\blu\.{name}\b", blocks)} == set()
+
+
+def test_the_page_of_parameters_says_what_the_notebooks_say() -> None:
+    assert parameters.page() == parameters.PAGE.read_text()
