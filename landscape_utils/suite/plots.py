@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import xarray as xr
-from IPython.display import Markdown, display
+from IPython.display import Image, Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -19,6 +19,7 @@ from landscape_utils.kit.store import to_netcdf
 # White to dark in one hue: readable in grey and to colour-blind eyes; what is left out stays grey.
 RATES = plt.get_cmap("Blues").with_extremes(bad="0.85")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
+DPI = 100  # of pictures in notebooks and files
 # No date and no version inside: the same numbers give the same file.
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -67,7 +68,7 @@ def save(
     figures: Path,
     out: Path,
     formats: Sequence[str] = ("png",),
-) -> None:
+) -> dict[str, bytes]:
     """Write a figure's picture, and the numbers behind it as NetCDF.
 
     Args:
@@ -78,15 +79,26 @@ def save(
         out: folder of the numbers, beside the executed notebook.
         formats: among png, svg and pdf.
 
+    Returns:
+        What the files of the pictures hold, by format.
+
     Raises:
         ValueError: another format.
     """
     check_formats(formats)
+    pictures = {}
     for ending in formats:
         buffer = BytesIO()
-        figure.savefig(buffer, format=ending, dpi=110, bbox_inches="tight", metadata=_NO_DATE[ending])
-        write_atomically(figures / f"{name}.{ending}", buffer.getbuffer())
+        figure.savefig(buffer, format=ending, dpi=DPI, bbox_inches="tight", metadata=_NO_DATE[ending])
+        pictures[ending] = buffer.getvalue()
+        write_atomically(figures / f"{name}.{ending}", pictures[ending])
     write_atomically(out / f"{name}.nc", to_netcdf(numbers))
+    return pictures
+
+
+def display_png(picture: bytes, title: str) -> None:
+    """Show a picture below a notebook's cell; the title is read out to those who do not see it."""
+    display(Image(picture, format="png", alt=title))
 
 
 def percent(*axes: object) -> None:

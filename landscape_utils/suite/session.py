@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -145,8 +146,10 @@ class Session:
     def show(self, drawn: Figure | Axes, name: str, numbers: xr.Dataset, *, note: str = "") -> None:
         """Write below a figure what it rests on, its picture to a file, and its numbers beside the executed notebook.
 
+        What the notebook shows is the file's own picture, so that a figure is drawn once.
+
         Args:
-            drawn: the figure, or axes of it.
+            drawn: the figure, or axes of it; it is closed.
             name: of the picture, without the notebook's.
             numbers: what the figure shows.
             note: the footnote.
@@ -155,7 +158,10 @@ class Session:
         assert isinstance(figure, Figure)
         plots.footnote(figure, note)
         name = f"{self.notebook}-{name}"
-        plots.save(figure, name, numbers, figures=figures_folder(), out=out_folder(), formats=self.formats)
+        where = {"figures": figures_folder(), "out": out_folder()}
+        pictures = plots.save(figure, name, numbers, **where, formats=self.formats)
+        plots.display_png(pictures.get("png") or plots.to_png(figure, dpi=plots.DPI), f"{name}. {note}")
+        plt.close(figure)
 
     def judge(self, judgement: Judgement) -> None:
         """Show a claim's card, and keep it for the end."""

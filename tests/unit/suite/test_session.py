@@ -207,12 +207,18 @@ def test_a_parameter_of_another_type_is_refused(changed: dict[str, object], mess
 def test_a_session_shows_judges_and_concludes(home: Path, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr("landscape_utils.suite.plots.display_markdown", shown.append)
+    seen: list[tuple[bytes, str]] = []
+    monkeypatch.setattr("landscape_utils.suite.plots.display_png", lambda *picture: seen.append(picture))
     setup = session.session("01_cctm", epochs=2)
     numbers = xr.Dataset({"height": ("place", [1.0, 2.0])})
     for name, drawn in (("figure", plt.subplots()[0]), ("axes", plt.subplots()[1])):
         setup.show(drawn, name, numbers, note="two bars")
         assert drawn.figure.get_supxlabel() == "two bars"
-        assert (home / "out" / "figures" / f"01_cctm-{name}.png").exists()
+        assert seen.pop() == (
+            (home / "out" / "figures" / f"01_cctm-{name}.png").read_bytes(),
+            f"01_cctm-{name}. two bars",
+        )
+        assert not plt.fignum_exists(drawn.figure.number)
         xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="h5netcdf"), numbers)
     setup.judge(of_one_part("CI-1", measured="13 %"))
     assert "| **CI-1**: look-alike classes lead the interference |  | 13 % | c | **seen** |" in shown[0]
