@@ -49,7 +49,7 @@ def norm_maps(course: xr.Dataset) -> Figure:
 
 
 def ratio_maps(course: xr.Dataset) -> Figure:
-    """Draw the paper's four ratios over layers and epochs: green where the first is larger, purple where the second is.
+    """Draw the paper's four ratios over layers and epochs: orange where the first is larger, purple where the other is.
 
     Args:
         course: `dependent` and `independent` over (seed, epoch, layer, subset); drawn are geometric means over seeds.
@@ -58,7 +58,7 @@ def ratio_maps(course: xr.Dataset) -> Figure:
     top = max(float(np.abs(values).max()) for values in logs.values())
     figure, axes = _row(len(logs), course["dependent"])
     for ax, (title, values) in zip(axes, logs.items(), strict=True):
-        image = _map(values, ax=ax, cmap="PRGn", vmin=-top, vmax=top)
+        image = _map(values, ax=ax, cmap="PuOr_r", vmin=-top, vmax=top)
         ax.set_title(title, fontsize=10)
     ticks = np.log10([t for t in TICKS if 10**-top <= t <= 10**top])
     bar = figure.colorbar(image, ax=list(axes), shrink=0.9, pad=0.02, ticks=ticks, format=FuncFormatter(_times))
