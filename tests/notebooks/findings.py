@@ -221,7 +221,7 @@ def sentence(paper: str, found: Mapping[str, Mapping[str, Judgement]]) -> str:
 
 def place(tested: tuple[str, ...]) -> str:
     """Say at which profiles a claim was tested."""
-    return "at both profiles" if len(tested) == len(FOLDERS) else f"at `{tested[0]}`, the only one that tests it"
+    return "at both profiles" if len(tested) == len(FOLDERS) else f"at `{tested[0]}`, where alone it was tested"
 
 
 def share_seen(profile: str, found: Mapping[str, Mapping[str, Judgement]]) -> str:

@@ -66,7 +66,7 @@ def test_what_two_profiles_disagree_on_comes_first() -> None:
     agreed = findings.page({"01_cctm": {"quick": quick, "laptop": quick}})
     assert "No part is seen at one" in agreed
     assert "Held at both profiles: interference is mutual (CI-2). Seen: 1 of 1 parts at `quick` and 1 of 1" in agreed
-    assert "`quick`, the only one that tests it" in findings.page({"01_cctm": {"quick": quick}})
+    assert "`quick`, where alone it was tested" in findings.page({"01_cctm": {"quick": quick}})
 
 
 PYTHON = (ROOT / "docs" / "python.md").read_text()

@@ -1,7 +1,7 @@
-"""What the README says is what happens."""
+"""What the README and the pages in docs say is what happens."""
 
 import re
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import timm
 import torch
+import typer
+import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from landscape_utils.run import cli
+from landscape_utils.suite.notebooks import notebook_path, parameters
 from tests import ROOT
 
 README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def block_with(word: str) -> str:
@@ -67,35 +72,75 @@ def test_the_ten_lines_for_your_own_model_and_folder_run_as_written(
     assert len(names["geometry"]) > 5
 
 
-def test_the_example_for_any_model_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
-    example = block_with("build_model")
-    exec(compile(example, "README.md", "exec"), {})
-    assert "error_share" in capsys.readouterr().out
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200
 
 
-def test_the_example_for_landscapes_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = block_with("trajectory_plane")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(example.replace("epochs=10", "epochs=2"), "README.md", "exec"), names)
-    assert dict(names["plane"].sizes) == {"lam1": 9, "lam2": 9, "class": 10}
-    assert (tmp_path / "path.png").stat().st_size > 10_000
+def test_the_readme_names_the_papers_as_the_citation_does() -> None:
+    said = " ".join(README.split())
+    for paper in yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]:
+        authors = ", ".join(f"{a['given-names']} {a['family-names']}" for a in paper["authors"])
+        assert f"**{paper['title']}.** {authors}." in said
+        assert f"({paper['url']})" in said
 
 
-def test_files_and_targets_that_it_names_exist() -> None:
-    headings = {"#" + h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", README, flags=re.M)}
-    assert {name for name in re.findall(r"\]\((#[^)]+)\)", README)} <= headings
-    for name in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
-        assert (ROOT / name).exists(), name
+def test_the_moving_picture_is_light_and_moves() -> None:
+    path = ROOT / "docs" / "panel.gif"
+    assert path.stat().st_size < 1_500_000
+    with Image.open(path) as moving:
+        assert moving.n_frames > 10  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_pictures_and_make_targets_exist(page: Path) -> None:
+    text = page.read_text()
+    for link in [*re.findall(r"\]\(((?!https?:)[^)]+)\)", text), *re.findall(r'src="([^"]+)"', text)]:
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not heading or heading in anchors(target), link
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    assert set(re.findall(r"\bmake ([a-z]+)", README)) - {"or"} <= targets
+    assert {name for code in coded(text) for name in re.findall(r"^make ([a-z]+)", code, flags=re.M)} <= targets
 
 
-def test_options_that_it_names_are_taken() -> None:
-    from landscape_utils.suite.notebooks import parameters
+def anchors(page: Path) -> set[str]:
+    """List what a page's headings are linked by."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
-    for notebook, options in re.findall(
-        r"^landscape (?:run|sweep|app) (\w+)((?: -p [a-z_]+=\S+)+)", README, flags=re.M
-    ):
-        known = parameters(ROOT / "notebooks" / f"{notebook}.ipynb")
-        assert set(re.findall(r"-p ([a-z_]+)=", options)) <= set(known)
+
+def coded(text: str) -> list[str]:
+    """List what a page sets as code, in blocks and in lines."""
+    blocks = re.findall(r"```console\n(.*?)```", text, flags=re.S)
+    return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_options_and_parameters_are_taken(page: Path) -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for code in coded(page.read_text()):
+        for line in re.findall(r"^(?:\w+=\S+ )?(?:\.venv/bin/)?landscape ([a-z]+[^#\n]*)", code, flags=re.M):
+            name, *words = line.split()
+            assert name in commands, line
+            command = commands[name]
+            options = {option for parameter in command.params for option in parameter.opts}
+            given = [word for word in words if word.startswith("-")]
+            assert set(given) <= options | set(getattr(command, "commands", ())), line
+            if name in ("run", "sweep", "app"):
+                check_parameters(words)
+
+
+def check_parameters(words: list[str]) -> None:
+    """Check that a command's notebooks exist, and have the parameters that it gives."""
+    notebooks = [word for word in words if re.fullmatch(r"\d\d_\w+", word)]
+    given = {after.strip('"').partition("=")[0] for word, after in pairwise(words) if word == "-p"}
+    for notebook in notebooks:
+        assert given <= set(parameters(notebook_path(notebook)))
+
+
+def test_the_plans_for_teaching_add_up() -> None:
+    text = (ROOT / "docs" / "teaching.md").read_text()
+    plans = {heading: part for heading, part in re.findall(r"^## (.*?)$(.*?)(?=^## |\Z)", text, flags=re.M | re.S)}
+    minutes = {heading: sum(map(int, re.findall(r"^\| (\d+) \|", plan, flags=re.M))) for heading, plan in plans.items()}
+    assert minutes["90 minutes"] == 90
+    assert minutes["Half a day"] == 240
