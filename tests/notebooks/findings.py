@@ -208,26 +208,32 @@ def sentence(paper: str, found: Mapping[str, Mapping[str, Judgement]]) -> str:
     held: dict[tuple[str, ...], list[str]] = {}
     nowhere = []
     for id, judgements in found.items():
-        tested = {p: j.verdict for p, j in judgements.items() if j.verdict != "not tested"}
+        tested = {p: j.verdict for p, j in judgements.items() if evidence_in(j)}
         if set(tested.values()) == {"reproduced"}:
             held.setdefault(tuple(tested), []).append(f"{CLAIMS[id].short} ({id})")
         elif set(tested.values()) == {"not reproduced"}:
             nowhere.append(f"{CLAIMS[id].short} ({id})")
     where = [f"{place(on)}: {', '.join(names)}" for on, names in sorted(held.items(), key=lambda item: -len(item[0]))]
-    where += [f"nowhere: {', '.join(nowhere)}"] if nowhere else []
+    said = [f"Held {'; '.join(where)}."] if where else []
+    said += [f"Did not hold where tested: {', '.join(nowhere)}."] if nowhere else []
     seen = " and ".join(filter(None, (share_seen(profile, found) for profile in FOLDERS)))
-    return f"**{paper.capitalize()}.** Held {'; '.join(where)}. Seen: {seen}."
+    return " ".join([f"**{paper.capitalize()}.**", *said, f"Seen: {seen}."])
 
 
 def place(tested: tuple[str, ...]) -> str:
     """Say at which profiles a claim was tested."""
-    return "at both profiles" if len(tested) == len(FOLDERS) else f"at `{tested[0]}`, where alone it was tested"
+    return "at both profiles" if len(tested) == len(FOLDERS) else f"at `{tested[0]}`, where alone they were tested"
+
+
+def evidence_in(judgement: Judgement) -> list[Part]:
+    """List the parts that were tested and can fail; what checks the instrument is no evidence."""
+    return [part for part in judgement.parts if part.verdict != "not tested" and not part.instrument]
 
 
 def share_seen(profile: str, found: Mapping[str, Mapping[str, Judgement]]) -> str:
     """Write how many of the tested parts were seen at a profile; nothing where there are none."""
-    parts = [part for judgements in found.values() if profile in judgements for part in judgements[profile].parts]
-    tested = [part for part in parts if part.verdict != "not tested"]
+    judged = [judgements[profile] for judgements in found.values() if profile in judgements]
+    tested = [part for judgement in judged for part in evidence_in(judgement)]
     seen = sum(part.verdict in ("seen", "exact") for part in tested)
     return f"{seen} of {len(tested)} parts at `{profile}`" if tested else ""
 

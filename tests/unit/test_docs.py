@@ -1,6 +1,7 @@
 """What stands in docs is what the records, the notebooks and the package say."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,11 @@ def test_what_two_profiles_disagree_on_comes_first() -> None:
     agreed = findings.page({"01_cctm": {"quick": quick, "laptop": quick}})
     assert "No part is seen at one" in agreed
     assert "Held at both profiles: interference is mutual (CI-2). Seen: 1 of 1 parts at `quick` and 1 of 1" in agreed
-    assert "`quick`, where alone it was tested" in findings.page({"01_cctm": {"quick": quick}})
+    instrument = replace(seen, parts=(replace(seen.part, instrument=True),))
+    checked = {"quick": findings.Record({"CI-2": instrument}, about), "laptop": laptop}
+    missed = "Did not hold where tested: interference is mutual (CI-2). Seen: 0 of 1 parts"
+    assert missed in findings.page({"01_cctm": checked})
+    assert "`quick`, where alone they were tested" in findings.page({"01_cctm": {"quick": quick}})
 
 
 PYTHON = (ROOT / "docs" / "python.md").read_text()
