@@ -83,7 +83,7 @@ def curve_matrix(
     """
     lines = list(lines)
     rows, columns = (list(dict.fromkeys(map(key, lines))) for key in (row, _network))
-    size = (3.4 * len(columns) + 0.9, 1.5 * len(rows) + 0.7)
+    size = (3.1 * len(columns) + 0.9, 1.35 * len(rows) + 0.7)
     figure, axes = plt.subplots(len(rows), len(columns), figsize=size, layout="constrained", squeeze=False)
     for i, name in enumerate(rows):
         of_row = [line for line in lines if row(line) == name]
