@@ -145,17 +145,6 @@ def html(sections: Sequence[Section], unfinished: Sequence[str] = ()) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
 
 
-def summary(sections: Sequence[Section]) -> str:
-    """Return what a README shows: a sentence a paper, and each notebook's parts behind a line that unfolds."""
-    parts = [f"- {sentence}" for sentence in sentences(sections)]
-    folded = []
-    for section in sections:
-        heading = f"<b>{section.provenance['notebook']}</b>, profile {section.provenance['profile']}"
-        table = claims.markdown_table(section.judgements)
-        folded.append(f"<details><summary>{heading}</summary>\n\n{table}\n\n</details>")
-    return "\n".join(parts) + "\n\n" + "\n\n".join(folded)
-
-
 def overview(out: Path | None = None) -> str:
     """Count the verdicts of all notebooks that ran, as a Markdown table.
 

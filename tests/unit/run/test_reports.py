@@ -3,7 +3,6 @@ import re
 from pathlib import Path
 from typing import get_args
 
-import nbformat
 import numpy as np
 import pytest
 import xarray as xr
@@ -84,17 +83,6 @@ def test_numbers_come_from_the_files(out: Path) -> None:
     assert "98.76 % instead" in reports.html(reports.gather(out, out / "figures"))
 
 
-def test_the_readmes_part_leads_with_a_sentence_a_paper_and_names_every_claim(out: Path) -> None:
-    close = of_one_part("CI-3", "undecided", measured="88 %", reason="few")
-    claims.save([close], out / "02_other.claims.json", {**ABOUT, "notebook": "02_other"})
-    told = reports.summary(reports.gather(out, out))
-    assert told.startswith("- Class interference, reproduced: look-alike classes lead the interference (CI-1); ")
-    assert len([line for line in told.splitlines() if line.startswith("- ")]) == 1
-    assert told.count("<details>") == told.count("</details>") == 2
-    assert "| 88 % | c | **undecided** (few) |" in told
-    assert f"| CI-1 {CLAIMS['CI-1'].statement} **reproduced** |" in told
-
-
 def test_an_undecided_claim_is_counted_and_has_a_colour_of_its_own(out: Path) -> None:
     few = of_one_part("MG-1", "undecided", reason="too few seeds: 2 of at least 3")
     claims.save([few], out / "06_mftma.claims.json", {**ABOUT, "notebook": "06_mftma"})
@@ -146,18 +134,3 @@ def test_every_picture_of_a_claim_is_one_that_its_notebook_saves() -> None:
             if picture := CLAIMS[claim].picture:
                 stem = f"{path.stem}-{picture}"
                 assert any(name == stem or name.startswith(f"{stem}-") for name in saved), (claim, stem)
-
-
-def test_the_readme_tells_what_the_notebooks_carry() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        for line in carried(path):
-            assert line in readme
-
-
-def carried(path: Path) -> list[str]:
-    """Read the rows of the table of claims off a committed notebook's outputs."""
-    cells = nbformat.read(path, as_version=4).cells
-    tables = [o["data"].get("text/markdown", "") for c in cells for o in c.get("outputs", []) if "data" in o]
-    (table,) = [t for t in tables if t.startswith("| claim | the paper |")] or [""]
-    return table.splitlines()[2:]
