@@ -114,7 +114,9 @@ def in_workers(
                 done, waiting = wait(waiting, timeout=POLL, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                advance(-seen + (seen := steps.stat().st_size))
+                if new := steps.stat().st_size - seen:
+                    advance(new)
+                    seen += new
         except BaseException:
             executor.shutdown(kill_workers=True)
             raise
