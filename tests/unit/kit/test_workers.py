@@ -54,16 +54,19 @@ def test_alone_everything_is_done_here() -> None:
     assert in_workers(about, [3, 1], at_once=1) == [(n * n, torch.get_num_threads(), os.getpid()) for n in (3, 1)]
 
 
-def test_a_failing_job_ends_the_others() -> None:
+def test_a_failing_job_ends_the_others(tmp_path: Path) -> None:
     def work(job: str, advance: Callable[[], object]) -> None:
         if job == "bad":
+            while not list(tmp_path.iterdir()):
+                time.sleep(0.1)
             raise ValueError("this one cannot be done")
-        time.sleep(60)
+        (tmp_path / str(os.getpid())).touch()
+        time.sleep(600)
 
-    begun = time.monotonic()
     with pytest.raises(ValueError, match="this one cannot be done"):
         in_workers(work, ["slow", "bad", "slow"], at_once=TWO)
-    assert time.monotonic() - begun < 30
+    slow = [psutil.Process(int(p.name)) for p in tmp_path.iterdir() if psutil.pid_exists(int(p.name))]
+    assert not psutil.wait_procs(slow, timeout=60)[1]
 
 
 @pytest.mark.parametrize(("threads", "jobs", "device", "want"), [
