@@ -169,6 +169,9 @@ def share_of_permuted(geometry: xr.Dataset, layers: list[str]) -> Judgement:
         geometry: as `study.by_epsilon` gives.
         layers: the first, the middle and the last.
     """
+    if geometry.sizes["epsilon"] < 3:
+        why = "fewer than three shares of permuted labels were looked at"
+        return judged("MG-15", first=why, middle=why, last=why, permuted=why)
     test = geometry["capacity"].sel(subset="test").transpose("seed", "epsilon", "layer")
     first, middle = ((test.max("epsilon") / test.min("epsilon")).sel(layer=layer) for layer in layers[:2])
     last = test.sel(layer=layers[-1]).values

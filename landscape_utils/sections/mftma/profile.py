@@ -23,6 +23,38 @@ _MANIFOLDS: dict[str, Any] = {
     "sphere_sampling": {"classes": 100, "points": 50, "n_t": 200},
 }
 
+_SPHERES: dict[str, Any] = {
+    "model": "fcn",
+    "model_options": {"depth": 6, "width": 256, "init_scale": None},
+    "test_size": 2500,
+    "lr": 0.001,
+    "batch_size": 500,
+    "epochs": 40,
+}
+
+_TEN_CLASSES: dict[str, Any] = {
+    "classes": None,
+    "examples": 50,
+    "n_t": 100,
+    "shares": [0.0, 1.0],
+    "share_seeds": 1,
+    "counted": {"classes": 10, "points": 15, "n_t": 100, "dichotomies": 30},
+    "sphere_seeds": 3,
+    "sphere_size": 10_000,
+    "spheres": _SPHERES,
+    "sphere_sampling": {"classes": 10, "points": 25, "n_t": 100},
+}
+
+# On trial seeds restored labels reach 60 % in epoch 3, test accuracy its best before epoch 8, and all labels of the
+# letters are fitted at the end: with a constant rate, as the paper has it, not within 24 epochs.
+_VGG8: dict[str, Any] = {
+    "model_options": {"width": 0.5},
+    "lr": 0.001,
+    "schedule": "cosine",
+    "batch_size": 64,
+    "stop_at": NEVER,
+}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {
         "dataset": "glyphs10",
@@ -33,42 +65,37 @@ PROFILES: dict[str, dict[str, Any]] = {
         # To these letters; scaling_size is 10's.
         "belonging": ("difficulty", "image_size", "train_size", "test_size", "plane_classes", "scaling_size"),
         "architectures": ["vgg8"],
-        # On trial seeds restored labels reach 60 % in epoch 3, test accuracy its best before epoch 8, and all labels
-        # are fitted at the end: with a constant rate, as the paper has it, not within 24 epochs.
-        "overrides": {
-            "vgg8": {
-                "model_options": {"width": 0.5},
-                "lr": 0.001,
-                "schedule": "cosine",
-                "batch_size": 64,
-                "stop_at": NEVER,
-            }
-        },
+        "overrides": {"vgg8": _VGG8},
         "recipes": ["memorize"],
         "epsilon": 0.5,
         "epochs": 28,
         "checkpoints": [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20],
         "seeds": [0, 1, 2],
         "own": {
-            "classes": None,
-            "examples": 50,
-            "n_t": 100,
-            "shares": [0.0, 1.0],
-            "share_seeds": 1,
-            "counted": {"classes": 10, "points": 15, "n_t": 100, "dichotomies": 30},
+            **_TEN_CLASSES,
             "plane_images": 120,
             "plane_classes": [0, 2, 4, 6, 8],  # O, C, E, I and 8, which are not drawn alike
-            "sphere_seeds": 3,
-            "sphere_size": 10_000,
-            "spheres": {
-                "model": "fcn",
-                "model_options": {"depth": 6, "width": 256, "init_scale": None},
-                "test_size": 2500,
-                "lr": 0.001,
-                "batch_size": 500,
-                "epochs": 40,
-            },
-            "sphere_sampling": {"classes": 10, "points": 25, "n_t": 100},
+        },
+    },
+    # On trial seed 100 test accuracy is best in epoch 4 (38 %), and 28 epochs fit 94 % of the labels: 40, then. The
+    # same network does not fit half-redrawn labels of CIFAR-100 within 60 epochs (61 %), so that P is 10.
+    "laptop": {
+        "dataset": "cifar10",
+        "image_size": 16,
+        "train_size": 10_000,
+        "test_size": 2000,
+        "architectures": ["vgg8"],
+        "overrides": {"vgg8": _VGG8},
+        "recipes": ["memorize"],
+        "epsilon": 0.5,
+        "epochs": 40,
+        "checkpoints": [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 28],
+        "seeds": [0, 1, 2],
+        "own": {
+            **_TEN_CLASSES,
+            "shares": [0.5],  # others would take as many trainings again
+            "plane_images": 200,
+            "plane_classes": [0, 1, 4, 5, 8],  # airplane, automobile, deer, dog, ship
         },
     },
     "standard": {
@@ -110,6 +137,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "own": {**_MANIFOLDS, "share_seeds": 10},
     },
 }
+
+FINDINGS = ("geometry-vgg8", "capacities", "planes-last-vgg8")  # pictures of the laptop profile that are kept
 
 RULES: dict[str, Rule] = {
     "classes": at_least(2, "at least 2 manifolds are needed"),

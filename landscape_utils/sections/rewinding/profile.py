@@ -11,6 +11,7 @@ TRAININGS = "mftma"
 
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"own": {"images": 300, "test_images": 800}},
+    "laptop": {"own": {"images": 1000, "test_images": 2000}},
     "standard": {
         "architectures": ["vgg16", "resnet18"],  # the paper speaks of both
         "overrides": {name: {"lr": 0.001, "batch_size": 256, "stop_at": NEVER} for name in ("vgg16", "resnet18")},
@@ -19,6 +20,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     "paper": {"own": {"images": 10_000, "test_images": 10_000}},
     "paper-tiny-imagenet": {"own": {"images": 10_000, "test_images": 10_000}},
 }
+
+FINDINGS = ("gains", "course")  # pictures of the laptop profile that are kept
 
 RULES: dict[str, Rule] = {
     "images": at_least(1),

@@ -198,6 +198,11 @@ def test_only_the_last_layer_depends_on_the_share(found: xr.Dataset, unseen: lis
     assert [name for name, verdict in verdicts_of(got).items() if verdict != "seen"] == unseen
 
 
+def test_two_shares_of_permuted_labels_are_no_course() -> None:
+    few = shares([0.3, 0.2, 0.1]).isel(epsilon=slice(2))
+    assert set(verdicts_of(verdicts.share_of_permuted(few, list("abc"))).values()) == {"not tested"}
+
+
 def agreements(permuted_at_end: float, *, restored_in_middle: float = 0.8) -> xr.Dataset:
     """Give every subset its share of examples that agree with their neighbours, by seed, epoch and layer."""
     values = np.full((3, 2, 2, 4), 0.8)
