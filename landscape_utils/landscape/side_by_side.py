@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
 from tqdm import tqdm
 
 from landscape_utils.kit.bars import BAR
-from landscape_utils.kit.workers import Advance, in_workers
+from landscape_utils.kit.workers import Advance, at_once, in_workers
 from landscape_utils.landscape.directions import Around, Directions, Perturbed
 
 Found = TypeVar("Found")
@@ -34,7 +33,6 @@ def by_model(
     Raises:
         Exception: of the first model that fails.
     """
-    on_cpu = all(here.weights.device.type == "cpu" for here in around.values())
 
     def one(job: tuple[Perturbed, Directions], advance: Advance) -> Found:
         found = work(*job)
@@ -42,5 +40,5 @@ def by_model(
         return found
 
     with tqdm(total=len(around), desc=what, unit="model", disable=not progress, **BAR) as bar:
-        at_once = max(1, min(torch.get_num_threads(), len(around))) if on_cpu else 1
-        return dict(zip(around, in_workers(one, list(around.items()), at_once=at_once, bar=bar), strict=True))
+        found = in_workers(one, list(around.items()), at_once=at_once(len(around)), bar=bar)
+    return dict(zip(around, found, strict=True))
