@@ -71,10 +71,15 @@ class Moved:
         names = list(self.images.classes or ())
         return self.gradients[names.index(pair[0])], self.gradients[names.index(pair[1])]
 
+    @cached_property
+    def identity(self) -> str:
+        """Name the model and its data, by their own bytes."""
+        tensors = [t for part in (self.train, self.images) for t in (part.inputs, part.targets)]
+        return store.fingerprint(self.model, tensors, {})
+
     def key(self, **settings: object) -> str:
         """Name what decides a result of it."""
-        tensors = [t for part in (self.train, self.images) for t in (part.inputs, part.targets)]
-        return store.fingerprint(self.model, tensors, {name: repr(value) for name, value in settings.items()})
+        return store.digest({"of": self.identity, **{name: repr(value) for name, value in settings.items()}})
 
 
 def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
