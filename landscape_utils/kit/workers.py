@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from pathlib import Path
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.clock import SECONDS, Work
 from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.files import home
 
@@ -120,13 +122,19 @@ def in_workers(
         except BaseException:
             executor.shutdown(kill_workers=True)
             raise
-        return [future.result() for future in futures]
+    found, spent = zip(*(future.result() for future in futures), strict=True)
+    for kind, seconds in sum(spent, Counter()).items():
+        # By the clock on the wall, as if they had been done here.
+        SECONDS[kind] += seconds / at_once  # type: ignore[assignment]  # a Counter of seconds
+    return list(found)
 
 
-def _counted(work: Callable[[Job, Advance], Result], job: Job, steps: Path) -> Result:
-    """Do a job in a worker; a file that grows by a byte a step is what all of them share."""
+def _counted(work: Callable[[Job, Advance], Result], job: Job, steps: Path) -> tuple[Result, Counter[Work]]:
+    """Do a job in a worker, and say where its seconds went; a file that grows by a byte a step is shared by all."""
+    before = SECONDS.copy()
     with steps.open("ab", buffering=0) as file:
-        return work(job, lambda: file.write(b"."))
+        result = work(job, lambda: file.write(b"."))
+    return result, SECONDS - before
 
 
 def _end_with(parent: int) -> None:

@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.kit.bars import BAR
-from landscape_utils.kit.clock import spent_on
 from landscape_utils.kit.workers import Advance, at_once, in_workers
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run, load_data
@@ -57,10 +56,7 @@ def train_what_fits(
         return _attempt(spec, data, progress=False, after_epoch=advance)
 
     epochs = sum(spec.settled().epochs for spec in missing)
-    with (
-        spent_on("training"),
-        tqdm(total=epochs, desc=f"{len(missing)} trainings", unit="epoch", disable=not progress, **BAR) as bar,
-    ):
+    with tqdm(total=epochs, desc=f"{len(missing)} trainings", unit="epoch", disable=not progress, **BAR) as bar:
         trained = iter(in_workers(one, missing, at_once=beside, bar=bar) if missing else ())
         bar.update(epochs - bar.n)  # what had been trained before a kill, and what fitted early
     return [next(trained) if run is None else run for run in runs]

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
-from landscape_utils.data.datasets import Dataset, Labelled, class_index
+from landscape_utils.data.datasets import Labelled, class_index
 from landscape_utils.engine import space
 from landscape_utils.engine.class_gradients import class_gradients
 from landscape_utils.engine.engine import Precision
@@ -22,9 +22,7 @@ from landscape_utils.interference.flatness import class_rises, flat_radii, rando
 from landscape_utils.kit import store
 from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.workers import remembered_each
-from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run
-from landscape_utils.training.several import train_each
 
 
 class Kind(NamedTuple):
@@ -95,11 +93,10 @@ def moved(run: Run, train: Labelled, *, images: int | None = None) -> Moved:
     return Moved(run.model().to(device), train, part.to(device))
 
 
-def train_all(specs: Mapping[str, Sequence[RunSpec]], data: Dataset) -> dict[Member, Run]:
-    """Train every architecture with every recipe and seed, or read what was trained before."""
-    every = [spec for of_model in specs.values() for spec in of_model]
-    runs = zip(every, train_each(every, data=data), strict=True)
-    return {Member(spec.model, spec.recipe, spec.seed): run for spec, run in runs}
+def members(runs: Mapping[str, Sequence[Run]]) -> dict[Member, Run]:
+    """Name runs by architecture, recipe and seed."""
+    every = [run for of_one in runs.values() for run in of_one]
+    return {Member(run.spec.model, run.spec.recipe, run.spec.seed): run for run in every}
 
 
 def accuracies(runs: Mapping[Member, Run]) -> xr.Dataset:

@@ -14,6 +14,7 @@ from loky import get_reusable_executor
 from tqdm import tqdm
 
 from landscape_utils.kit import store, workers
+from landscape_utils.kit.clock import SECONDS, spent_on
 from landscape_utils.kit.workers import at_once, in_workers, remembered_each
 
 TWO = 2  # workers
@@ -48,6 +49,16 @@ def test_workers_draw_no_bars(capfd: pytest.CaptureFixture[str]) -> None:
 
     assert in_workers(work, [1, 2], at_once=TWO) == [True, True]
     assert capfd.readouterr().err == ""
+
+
+def test_seconds_are_counted_where_the_jobs_were_asked_for() -> None:
+    def work(job: int, advance: Callable[[], object]) -> None:
+        with spent_on("landscapes"):
+            time.sleep(0.5)
+
+    before = SECONDS["landscapes"]
+    in_workers(work, [1, 2], at_once=TWO)
+    assert SECONDS["landscapes"] - before >= 0.5  # of the wall: both slept at once, or one after the other
 
 
 def test_alone_everything_is_done_here() -> None:

@@ -41,6 +41,21 @@ def test_a_readers_function_is_judged_by_its_numbers_and_never_raises() -> None:
     assert told(lambda n: "text").startswith("It ended with ValueError")
 
 
+def test_named_numbers_and_those_of_a_graph_are_compared() -> None:
+    weights = {"a": torch.ones(2, requires_grad=True), "b": torch.zeros(3, 1)}
+
+    def told(function: Callable[[], object]) -> str:
+        return check_function(function, weights, hint="look again")
+
+    assert told(lambda: dict(weights)) == "Right."
+    assert told(lambda: {**weights, "b": torch.ones(3, 1)}) == "Not quite. look again"
+    assert told(lambda: {**weights, "b": torch.zeros(3)}).startswith("Its result has the shape (3,)")
+    for other in ({"a": weights["a"]}, {**weights, "c": 1}, 3):
+        assert told(lambda other=other: other).startswith("Its result has no entries of these names")
+    assert check_function(lambda: [0.5, None], [0.5, 1], hint="").startswith("Not answered yet")
+    assert check_function(lambda: weights["a"].sum(), 2, hint="") == "Right."
+
+
 def solution(name: str) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "notebooks" / "solutions" / f"{name}.py"))
 

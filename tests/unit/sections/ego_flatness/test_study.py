@@ -372,7 +372,7 @@ def test_the_worst_draw_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_trained_model_is_moved_along_its_own_gradients(small_npz: Path) -> None:
     spec = lu.RunSpec(dataset=str(small_npz), model="mlp", epochs=1)
     data = lu.load_dataset(str(small_npz))
-    runs = ego_study.train_all({"mlp": [spec]}, data)
+    runs = ego_study.members({"mlp": [lu.train(spec, data=data, progress=False)]})
     assert list(runs) == [Member("mlp", "anneal-lr", 0)]
     (run,) = runs.values()
     one = ego_study.moved(run, data.train, images=9)
