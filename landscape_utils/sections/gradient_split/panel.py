@@ -64,7 +64,7 @@ def _code(layer: str) -> str:
 
 def _map(shares: xr.DataArray, row: int, column: int) -> Axes:
     """Draw permuted over unpermuted by layer and epoch: purple where random labels cancel; a box where the panel is."""
-    ax = Figure(figsize=(4.1, 0.9 + 0.24 * shares.sizes["layer"]), layout="constrained").subplots()
+    ax = Figure(figsize=(4.1, max(2.4, 0.9 + 0.24 * shares.sizes["layer"])), layout="constrained").subplots()
     image = ax.imshow(np.log2(shares.values), cmap="PuOr_r", vmin=-3, vmax=3, aspect="auto")
     ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, lw=2.5))
     ax.set_yticks(range(shares.sizes["layer"]), [str(name) for name in shares["layer"].values], fontsize=9)

@@ -22,6 +22,7 @@ from landscape_utils.suite.plots import COLOURS
 BY_LAYER = ("0", "1")  # epochs, near the start
 SHADES = {"all": "0.35", "unpermuted": COLOURS[0], "permuted": COLOURS[1]}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+APART = 1.6  # between two labelled numbers of a logarithmic axis: closer, their labels touch
 RATIOS = {
     "dependent / independent,\nunpermuted": (("dependent", "unpermuted"), ("independent", "unpermuted")),
     "dependent / independent,\npermuted": (("dependent", "permuted"), ("independent", "permuted")),
@@ -135,14 +136,17 @@ def _with_interval(share: xr.DataArray, along: str, colour: str, label: str, asi
 def scaling_pair(scaling: xr.Dataset, examples: int) -> Figure:
     """Draw the dependent part over n examples: their mean, and beside it the mean weighted by n's share of all.
 
-    Thin a seed, bold their mean, dotted 1 / sqrt(n) (and sqrt(n)) through the mean of the permuted ones.
+    Only at numbers that all seeds have. Thin a seed, bold their mean, dotted 1 / sqrt(n) (and sqrt(n)) through the mean
+    of the permuted ones.
 
     Args:
         scaling: `dependent` over (seed, subset, number, layer); averaged over layers.
         examples: of the training set.
     """
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained", sharex=True)
-    norms, numbers = typical(scaling["dependent"]), scaling["number"].values.astype(float)
+    norms = typical(scaling["dependent"])
+    norms = norms.sel(number=norms.notnull().all("seed").any("subset"))  # a mean of some seeds would jump
+    numbers = norms["number"].values.astype(float)
     laws = (("1 / sqrt(n)", np.ones_like(numbers)), ("sqrt(n)", numbers / examples))
     for ax, (law, weights) in zip(axes, laws, strict=True):
         for subset in norms["subset"].values:
@@ -153,7 +157,9 @@ def scaling_pair(scaling: xr.Dataset, examples: int) -> Figure:
         level = np.exp(np.nanmean(np.log(noise)))
         ax.loglog(numbers, level / np.sqrt(numbers) * weights, "k:", lw=1.2, label=f"as {law}")
         ax.set_xlabel("n, number of examples")
-        ax.set_xticks(numbers, [f"{n:g}" for n in numbers])
+        # The last number, of all there are, may lie close behind a doubling.
+        apart = [n for n, after in zip(numbers, [*numbers[1:], np.inf], strict=True) if after > APART * n]
+        ax.set_xticks(apart, [f"{n:g}" for n in apart])
         ax.xaxis.set_minor_locator(NullLocator())
         plain_log(ax)
         ax.legend(fontsize=9, frameon=False)
@@ -172,5 +178,5 @@ def plain_log(ax: Axes) -> None:
 
 
 def _geometric(lines: Floats) -> Floats:
-    mean: Floats = np.exp(np.nanmean(np.log(lines), axis=1))
+    mean: Floats = np.exp(np.mean(np.log(lines), axis=1))
     return mean

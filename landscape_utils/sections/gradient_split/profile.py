@@ -12,7 +12,7 @@ TRAININGS = "mftma"
 PROFILES: dict[str, dict[str, Any]] = {
     # The initialisation has seen no image: it is looked at over more of them than were trained on.
     "quick": {"own": {"at_epochs": [0, 1, 2, 4, 8, 16], "images": None, "scaling_size": 16_000, "chunk": 125}},
-    "laptop": {"own": {"at_epochs": [0, 1, 2, 4, 8, 16], "images": 4000, "scaling_size": None, "chunk": 125}},
+    "laptop": {"own": {"at_epochs": [0, 1, 2, 4, 8, 16], "images": None, "scaling_size": None, "chunk": 125}},
     "standard": {"own": {"at_epochs": None, "images": 10_000, "scaling_size": None, "chunk": 100}},
     "paper": {"own": {"at_epochs": None, "images": None, "scaling_size": None, "chunk": 100}},
     "paper-tiny-imagenet": {"own": {"at_epochs": None, "images": 20_000, "scaling_size": None, "chunk": 200}},

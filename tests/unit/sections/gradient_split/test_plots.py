@@ -57,4 +57,8 @@ def test_the_mean_falls_and_the_weighted_mean_grows():
     weighted = right.lines[7].get_ydata()
     np.testing.assert_allclose(weighted, permuted * np.array([25, 50, 100, 200]) / 400)
     assert right.get_title() == "weighted by their share, n / 400"
+    some = sizes(2.0, 0.3)
+    some["dependent"].loc[{"seed": 1, "number": 100}] = np.nan
+    left, _ = gradient_plots.scaling_pair(some, 400).axes
+    assert {tuple(line.get_xdata()) for line in left.lines} == {(25, 50, 200)}
     assert [t.get_text() for t in left.get_legend().get_texts()] == ["unpermuted", "permuted", "as 1 / sqrt(n)"]
