@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,12 +13,14 @@ from torch.nn.modules import activation
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.overrides import TorchFunctionMode
 
 from landscape_utils.data.pairs import suited
 from landscape_utils.engine.shadow import answers, shadow
 
 WEIGHTED = (nn.Linear, _ConvNd)
 NORMALISING = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
+SUMS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__)
 NONLINEAR = tuple(getattr(activation, name) for name in activation.__all__ if name != "MultiheadAttention")
 
 
@@ -53,7 +55,8 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """Find a network's layers, by one forward pass in evaluation mode.
 
     Which normalisation and which nonlinearity belong to a layer is read off the tensors that pass between modules. A
-    nonlinearity that is no module (`F.relu`) cannot be seen: such a layer's activation is its own output.
+    nonlinearity that is no module (`F.relu`) cannot be seen: such a layer's activation is its own output. What follows
+    the sum of a branch and a skip connection belongs to the branch: to the layer that lies deeper.
 
     Args:
         model: any module.
@@ -67,11 +70,20 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """
     tree, named = shadow(model), dict[str, Layer]()
     owner: dict[int, str] = {}  # the layer whose output a tensor is, until its nonlinearity
+    depth: dict[int, int] = {}  # how many layers lie between the inputs and a tensor
     kept, calls = [], dict.fromkeys(dict(tree.named_modules()), -1)  # tensors are kept so that ids stay their own
+
+    def note_sum(terms: tuple[Any, ...], output: Tensor) -> None:
+        kept.append((terms, output))
+        deepest = max(terms, key=lambda term: (id(term) in owner, depth.get(id(term), 0)))
+        depth[id(output)] = max(depth.get(id(term), 0) for term in terms)
+        if id(deepest) in owner:
+            owner[id(output)] = owner[id(deepest)]
 
     def note(name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         calls[name] += 1
         kept.append((args, output))
+        depth[id(output)] = max((depth.get(id(a), 0) for a in args), default=0) + isinstance(module, WEIGHTED)
         source = owner.get(id(args[0])) if args else None
         if isinstance(module, WEIGHTED):
             owner[id(output)] = name
@@ -89,11 +101,26 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
                     named[source] = replace(layer, modules=(*layer.modules, name), output=name, call=calls[name])
 
     inputs = inputs[:2]
-    with hooked(tree, [n for n, m in tree.named_modules() if isinstance(m, WEIGHTED) or not list(m.children())], note):
+    watched = [n for n, m in tree.named_modules() if isinstance(m, WEIGHTED) or not list(m.children())]
+    with hooked(tree, watched, note), _Sums(note_sum):
         forward(tree, inputs)
     if not named:
         raise ValueError(f"{type(model).__name__} has no convolution and no linear layer; there is nothing to look at")
     return list(named.values())
+
+
+class _Sums(TorchFunctionMode):
+    """Call note(terms, sum) after every addition of tensors."""
+
+    def __init__(self, note: Callable[[tuple[Any, ...], Tensor], None]) -> None:
+        super().__init__()
+        self.note = note
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func in SUMS:
+            self.note(args[:2], output)
+        return output
 
 
 def main_layers(model: nn.Module, inputs: Tensor) -> list[Layer]:

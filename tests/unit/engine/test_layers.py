@@ -1,5 +1,7 @@
 """A network's layers are read off the tensors that pass between its modules."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,34 @@ def test_projections_on_skip_connections_are_no_main_layers() -> None:
     model, inputs = build_model("resnet18", input_shape=(3, 8, 8), classes=4, width=0.1), torch.zeros(1, 3, 8, 8)
     left_out = {layer.name for layer in layers(model, inputs)} - {layer.name for layer in main_layers(model, inputs)}
     assert left_out == {f"layer{i}.0.downsample.0" for i in (2, 3, 4)}
+
+
+class Skip(nn.Module):
+    """A branch of two layers and a projection around it, added up in one of several ways, and one ReLU behind all."""
+
+    def __init__(self, add: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.around, self.relu = nn.Linear(3, 3), nn.Linear(3, 2), nn.Linear(3, 2), nn.ReLU()
+        self.add = add
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = self.around(x)
+        return self.relu(self.add(self.second(self.relu(self.first(x))), around))
+
+
+WAYS = {
+    "branch + skip": lambda branch, skip: branch + skip,
+    "skip + branch": lambda branch, skip: skip + branch,
+    "in place": lambda branch, skip: branch.add_(skip),
+    "torch.add": torch.add,
+    "twice": lambda branch, skip: 1.0 + (skip + branch),
+}
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+def test_what_follows_a_sum_belongs_to_its_branch(add: Callable[[Tensor, Tensor], Tensor]) -> None:
+    found = {layer.name: (layer.output, layer.call) for layer in layers(Skip(add), torch.zeros(1, 3))}
+    assert found == {"around": ("around", 0), "first": ("relu", 0), "second": ("relu", 1)}
 
 
 class Shared(nn.Module):
