@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -106,17 +105,36 @@ def feedforward(shape: Shape, classes: int) -> nn.Module:
 # ---- residual ----------------------------------------------------------------------------------------
 
 
-@cache
-def _block(skip: bool) -> Callable[..., nn.Module]:
-    """Return torchvision's BasicBlock, or the same without its skip connection."""
-    from torchvision.models.resnet import BasicBlock
+class BasicBlock(nn.Module):
+    """Add two convolutions to what comes in; its parts are named as torchvision's."""
 
-    class PlainBlock(BasicBlock):
-        def forward(self, x: Tensor) -> Tensor:
-            out = self.relu(self.bn1(self.conv1(x)))
-            return self.relu(self.bn2(self.conv2(out)))  # type: ignore[no-any-return]
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        """Take a module that gives what comes in the shape of what is added to it, where they differ."""
+        super().__init__()
+        self.conv1 = _conv(inputs, outputs, 3, stride)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _conv(outputs, outputs, 3)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = downsample
 
-    return BasicBlock if skip else PlainBlock
+    def convolved(self, x: Tensor) -> Tensor:
+        """Return what is added."""
+        return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum's positive part."""
+        summed = self.convolved(x)
+        summed += x if self.downsample is None else self.downsample(x)
+        return self.relu(summed)  # type: ignore[no-any-return]
+
+
+class PlainBlock(BasicBlock):
+    """The same without the way around."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolutions' positive part."""
+        return self.relu(self.convolved(x))  # type: ignore[no-any-return]
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -173,7 +191,9 @@ _STEMS = {"cifar": _cifar_stem, "imagenet": _imagenet_stem}
 def cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int, *, width: float = 1.0) -> nn.Module:
     """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels times the width."""
     blocks, widths = (depth - 2) // 6, [_scaled(channels, width) for channels in (16, 32, 64)]
-    return _resnet(_cifar_stem(shape[0], widths[0]), widths, blocks, classes, _block(skip), _zero_padding)
+    return _resnet(
+        _cifar_stem(shape[0], widths[0]), widths, blocks, classes, BasicBlock if skip else PlainBlock, _zero_padding
+    )
 
 
 def resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cifar") -> nn.Module:
@@ -181,7 +201,7 @@ def resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cif
     if stem not in _STEMS:
         raise unknown("stem of resnet18", stem, _STEMS)
     widths = [_scaled(channels, width) for channels in (64, 128, 256, 512)]
-    return _resnet(_STEMS[stem](shape[0], widths[0]), widths, 2, classes, _block(True), _projection)
+    return _resnet(_STEMS[stem](shape[0], widths[0]), widths, 2, classes, BasicBlock, _projection)
 
 
 # ---- convolutional -----------------------------------------------------------------------------------
@@ -194,10 +214,11 @@ def _table3_head(features: int, classes: int) -> nn.Module:
 
 
 _HEADS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "table3": _table3_head}
+_STAGES = (64, 128, 256, 512, 512)
 
 
 def vgg(
-    cfg: str,
+    convolutions: Sequence[int],
     shape: Shape,
     classes: int,
     *,
@@ -206,12 +227,13 @@ def vgg(
     width: float = 1.0,
     head: str = "linear",
 ) -> nn.Module:
-    """Stack torchvision's VGG features, a global average and a head; vgg16 with "table3" is Table 3."""
-    from torchvision.models.vgg import cfgs
-
+    """Stack so many convolutions a stage, a global average and a head; vgg16 with "table3" is Table 3."""
     if head not in _HEADS:
         raise unknown("head of a VGG", head, _HEADS)
-    model = _stacked(cfgs[cfg], width, shape, _HEADS[head](_scaled(512, width), classes), batchnorm=batchnorm)
+    sizes: list[int | str] = []
+    for channels, many in zip(_STAGES, convolutions, strict=True):
+        sizes += [*[channels] * many, "M"]
+    model = _stacked(sizes, width, shape, _HEADS[head](_scaled(512, width), classes), batchnorm=batchnorm)
     _keep_biases(model, bias)
     return model
 
@@ -227,11 +249,18 @@ def _stacked(
     sizes: Sequence[int | str], width: float, shape: Shape, head: nn.Module, *, batchnorm: bool = True
 ) -> nn.Module:
     """Put a VGG's convolutions and pools, a global average and a head together."""
-    from torchvision.models.vgg import make_layers
-
-    scaled = [size if isinstance(size, str) else _scaled(size, width) for size in sizes]
+    features: list[nn.Module] = []
+    inputs = 3
+    for size in sizes:
+        if isinstance(size, str):
+            features.append(nn.MaxPool2d(2, stride=2))
+            continue
+        outputs = _scaled(size, width)
+        features.append(nn.Conv2d(inputs, outputs, 3, padding=1))
+        features += [*([nn.BatchNorm2d(outputs)] if batchnorm else []), nn.ReLU(inplace=True)]
+        inputs = outputs
     parts = {
-        "features": make_layers(scaled, batchnorm),
+        "features": nn.Sequential(*features),
         "avgpool": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
         "classifier": head,

@@ -1,6 +1,6 @@
 """Architectures by name, for any channels, any image size and any number of classes.
 
-The blocks are torchvision's and timm's; what is here fits them to small images: stems that keep the
+What papers use is fitted to small images here, by torchvision's names: stems that keep the
 resolution, pools that round up, and one global average, so that 8x8 to 224x224 inputs pass.
 
     name                                  options (defaults)
@@ -122,9 +122,9 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **{f"resnet{depth}-ns": partial(architectures.cifar_resnet, depth, False) for depth in (8, 20, 32, 56, 110)},
     "resnet18": architectures.resnet18,
     "vgg8": architectures.vgg8,
-    "vgg11": partial(architectures.vgg, "A"),
-    "vgg16": partial(architectures.vgg, "D"),
-    "vgg19": partial(architectures.vgg, "E"),
+    "vgg11": partial(architectures.vgg, (1, 1, 2, 2, 2)),
+    "vgg16": partial(architectures.vgg, (2, 2, 3, 3, 3)),
+    "vgg19": partial(architectures.vgg, (2, 2, 4, 4, 4)),
     "googlenet": architectures.googlenet,
     "dla": architectures.dla,
     "alexnet": architectures.alexnet,

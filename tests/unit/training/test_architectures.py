@@ -8,7 +8,9 @@ from urllib.error import URLError
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet, vgg
 
+from landscape_utils.training.architectures import BasicBlock
 from landscape_utils.training.models import build_model
 from tests.unit.training.conftest import CIFAR, build, check_runs
 
@@ -317,6 +319,24 @@ def test_a_bias_can_be_left_on_the_last_layer_alone(name, options):
     model = build(name, bias="last", **options)
     (left,) = additive(model)
     assert model.get_parameter(left).shape == (10,)
+
+
+@pytest.mark.parametrize("batchnorm", [True, False])
+@pytest.mark.parametrize(("name", "letter"), [("vgg11", "A"), ("vgg16", "D"), ("vgg19", "E")])
+def test_vgg_stacks_what_torchvision_does(name, letter, batchnorm):
+    theirs = vgg.make_layers(vgg.cfgs[letter], batchnorm)
+    for pool in theirs:
+        pool.ceil_mode = True  # ours round up, theirs down: the same at 32x32
+    assert repr(build(name, batchnorm=batchnorm).features) == repr(theirs)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_basic_block_is_torchvisions(stride):
+    downsample = [None if stride == 1 else nn.Conv2d(4, 4, 1, stride) for _ in range(2)]
+    ours, theirs = BasicBlock(4, 4, stride, downsample[0]), resnet.BasicBlock(4, 4, stride, downsample[1])
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(3, 4, 8, 8)
+    assert torch.equal(ours(images), theirs(images))
 
 
 def test_vgg_batchnorm_can_be_left_out():
