@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import psutil
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs, class_names
@@ -209,7 +209,7 @@ def agreement(by_model: Mapping[str, xr.DataArray], *, permutations: int = 2000,
     names = list(by_model)
     values = np.stack([by_model[name].values for name in names])
     values = values[:, np.isfinite(values).all(0)]
-    ranks = stats.rankdata(values, axis=1)
+    ranks = pd.DataFrame(values).rank(axis=1).to_numpy()
     pairs = np.triu_indices(len(names), 1)
     with np.errstate(invalid="ignore"):  # equal recalls have no rank correlation: NaN
         correlation = np.corrcoef(ranks)

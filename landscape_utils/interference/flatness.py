@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
 import torch.nn.functional as F
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 from torch import Tensor, nn
 
 from landscape_utils.data.pairs import Pairs
@@ -202,5 +203,5 @@ def surface_similarity(space_: xr.Dataset) -> xr.DataArray:
     stacked = stacked[~np.isnan(stacked[:, present]).any(1)]
     names = space_["class"].values
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant surface has no rank: NaN
-        similar = np.corrcoef(stats.rankdata(stacked, axis=0, nan_policy="omit"), rowvar=False)
+        similar = np.corrcoef(pd.DataFrame(stacked).rank(), rowvar=False)
     return xr.DataArray(similar, dims=("class", "other"), coords={"class": names, "other": names}, name="similarity")

@@ -23,9 +23,9 @@ from operator import mul
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
-from scipy.stats import rankdata
 from torch import Tensor
 
 from landscape_utils.kit import Floats
@@ -291,7 +291,10 @@ def rank_table(results: xr.Dataset) -> xr.DataArray:
         Shares (rank, order) of the finished seeds, 1 the smallest bias and the first class; columns sum to 1.
     """
     done = results.isel(seed=finished(results).values)
-    order, rank = (rankdata(x.values, "ordinal", axis=1) for x in (done["learned"], done["bias"].isel(step=-1)))
+    order, rank = (
+        pd.DataFrame(x.values).rank(axis=1, method="first").to_numpy()
+        for x in (done["learned"], done["bias"].isel(step=-1))
+    )
     number = np.arange(1, done.sizes["class"] + 1)
     shares = [[np.mean((rank == a)[order == b]) for b in number] for a in number]
     return xr.DataArray(shares, dims=("rank", "order"), coords={"rank": number, "order": number})

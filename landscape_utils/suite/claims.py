@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 from scipy.special import stdtrit
 
 from landscape_utils.kit.errors import unknown
@@ -187,7 +187,8 @@ def rank_correlation(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Return Spearman's rank correlation; NaN where one side has no order."""
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return math.nan
-    return float(stats.spearmanr(x, y).statistic)
+    ranks = pd.DataFrame({"x": x, "y": y}).rank()
+    return float(np.corrcoef(ranks, rowvar=False)[0, 1])
 
 
 def save(judgements: Sequence[Judgement], path: Path, provenance: dict[str, Any]) -> None:
