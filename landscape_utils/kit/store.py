@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,7 @@ class Shelf:
         payload = self.get(name)
         if payload is None:
             return None
-        with xr.open_dataset(BytesIO(payload), engine="h5netcdf") as dataset:
+        with xr.open_dataset(payload, engine="netcdf4") as dataset:
             return dataset.load()
 
     def put_json(self, name: str, content: Mapping[str, Any]) -> Path:
@@ -140,7 +139,7 @@ class Shelf:
 def to_netcdf(dataset: xr.Dataset) -> bytes | memoryview:
     """Serialise a Dataset to compressed NetCDF 4 bytes."""
     encoding = {name: {"zlib": True, "complevel": 1} for name, v in dataset.data_vars.items() if v.size > 1000}
-    payload = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    payload = dataset.to_netcdf(engine="netcdf4", encoding=encoding)
     assert isinstance(payload, bytes | memoryview)
     return payload
 

@@ -146,7 +146,7 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
     if not finished:
         return
     collected = sweep_results.collect(cells)
-    write_atomically(folder / "sweep.nc", collected.to_netcdf(engine="h5netcdf"))
+    write_atomically(folder / "sweep.nc", collected.to_netcdf(engine="netcdf4"))
     print(f"  numbers   {folder / 'sweep.nc'} (xarray.open_datatree)")
     if collected.attrs["left_out"]:
         print(f"  left out  {collected.attrs['left_out']}")

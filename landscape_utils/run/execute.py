@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import sys
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -163,6 +164,8 @@ def execute(
     Raises:
         RuntimeError: a cell failed, or the kernel died in it; the executed notebook shows how far it got.
     """
+    # jsonschema would compile a grammar of addresses, of which notebooks have none: longer than all other imports.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None stands for what cannot be imported
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 

@@ -28,7 +28,7 @@ def main() -> None:
             begun = time.perf_counter()
             subprocess.run([*command, "--workers", str(workers), "--out", out], env=environment, check=True)
             seconds[workers] = time.perf_counter() - begun
-            with xr.open_datatree(out / "01_cctm" / "sweep.nc", engine="h5netcdf") as opened:
+            with xr.open_datatree(out / "01_cctm" / "sweep.nc", engine="netcdf4") as opened:
                 found[workers] = opened.load()
     for tree in found.values():
         tree["seconds"].values[:] = 0

@@ -89,7 +89,7 @@ def _words(process: psutil.Process) -> str:
 
 def check_result(notebook: Path) -> None:
     assert kept(notebook) == RUNS
-    with xr.open_datatree(notebook.parent / "sweeps" / "tiny" / "sweep.nc", engine="h5netcdf") as found:
+    with xr.open_datatree(notebook.parent / "sweeps" / "tiny" / "sweep.nc", engine="netcdf4") as found:
         assert dict(found.sizes) == {"x": 2, "seed": 3, "part": 1}
         assert np.isfinite(found["effect"]).all()
         np.testing.assert_allclose(np.diff(found["effect"].values, axis=0), 1)

@@ -39,7 +39,7 @@ def test_fast_parameters_give_pictures_numbers_and_claims(tmp_path: Path, notebo
     names = {"heatmaps", "symmetry", "error-shares", "recalls", "interferers"}
     assert {p.name for p in figures.iterdir()} == {f"01_cctm-{n}.{e}" for n in names for e in ("png", "svg")}
     assert {p.name for p in out.glob("*.nc")} == {f"01_cctm-{n}.nc" for n in names}
-    with xr.open_dataset(out / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
+    with xr.open_dataset(out / "01_cctm-heatmaps.nc", engine="netcdf4") as numbers:
         assert numbers.cctm.sizes == {"model": 2, "true": 10, "predicted": 10}
         assert float(abs(numbers.cctm.sum("predicted") - 1).max()) < 1e-9
     assert set(verdicts(out)) == {f"CI-{i}" for i in range(1, 6)}
@@ -182,7 +182,7 @@ def test_on_real_cifar10_cat_and_dog_are_each_others_strongest_interferers(
     )
     result = landscape(*words, environment=environment)
     assert result.returncode == 0, result.stderr
-    with xr.open_dataset(tmp_path / "01_cctm-heatmaps.nc", engine="h5netcdf") as numbers:
+    with xr.open_dataset(tmp_path / "01_cctm-heatmaps.nc", engine="netcdf4") as numbers:
         rates = numbers.cctm.mean("model").load()
     others = rates.where(rates.true != rates.predicted)
     strongest = {name: str(others.sel(true=name).idxmax("predicted").item()) for name in ("cat", "dog")}
@@ -208,7 +208,7 @@ def test_manifolds_are_measured_on_real_cifar100_where_it_is(
     of_network = {f"{name}-fcn" for name in ("course", "geometry", "shares", "planes-last", "planes-middle")}
     names = of_network | {"capacities", "spheres"}
     assert {p.name for p in tmp_path.glob("*.nc")} == {f"06_mftma-{name}.nc" for name in names}
-    with xr.open_dataset(tmp_path / "06_mftma-geometry-fcn.nc", engine="h5netcdf") as numbers:
+    with xr.open_dataset(tmp_path / "06_mftma-geometry-fcn.nc", engine="netcdf4") as numbers:
         test = numbers.sel(subset="test").load()
     assert float(test["lower_bound"].max()) == pytest.approx(2 / 50)
     assert bool((test["capacity"] > 0.03).all())
@@ -224,6 +224,6 @@ def test_real_mnist_by_width(tmp_path: Path, notebook_environment: dict[str, str
     parameters = [part for word in small for part in ("-p", word)]
     result = landscape("run", "08_double_descent", *parameters, "--out", tmp_path, environment=environment)
     assert result.returncode == 0, result.stderr
-    with xr.open_dataset(tmp_path / "08_double_descent-geometry.nc", engine="h5netcdf") as numbers:
+    with xr.open_dataset(tmp_path / "08_double_descent-geometry.nc", engine="netcdf4") as numbers:
         assert bool((numbers["dimension"] > 0).all())
         assert bool((numbers["parameters"].diff("width") > 0).all())

@@ -22,7 +22,7 @@ def finished(folder: Path, width: int, seed: int, *, numbers: xr.Dataset | None 
     second = of_one_part("CI-2", "not tested", reason="few")
     claims.save([first, second], cell.folder / "n.claims.json", ABOUT)
     if numbers is not None:
-        numbers.to_netcdf(cell.folder / "n-curve.nc", engine="h5netcdf")
+        numbers.to_netcdf(cell.folder / "n-curve.nc", engine="netcdf4")
     (cell.folder / DONE).write_text(json.dumps({"seconds": effect / 10}))
     return cell
 
@@ -73,8 +73,8 @@ def test_names_that_are_swept_too_are_told_apart_and_what_cannot_be_laid_is_name
 def test_it_is_kept_as_netcdf(tmp_path: Path) -> None:
     tree = sweep_results.collect([finished(tmp_path, w, s, numbers=curve(w)) for w in (1, 2) for s in (0, 1)])
     path = tmp_path / "sweep.nc"
-    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
-    with xr.open_datatree(path, engine="h5netcdf") as read:
+    path.write_bytes(tree.to_netcdf(engine="netcdf4"))
+    with xr.open_datatree(path, engine="netcdf4") as read:
         xr.testing.assert_equal(read.load(), tree)
 
 

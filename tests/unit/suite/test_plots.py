@@ -16,7 +16,7 @@ def test_a_saved_figure_has_its_picture_and_its_numbers(tmp_path: Path, kind: st
         ax.plot(numbers["height"])
         plots.save(figure, "x", numbers, figures=folder, out=folder, formats=[kind])
         contents.append((folder / f"x.{kind}").read_bytes())
-    with xr.open_dataset(tmp_path / "a" / "x.nc", engine="h5netcdf") as back:
+    with xr.open_dataset(tmp_path / "a" / "x.nc", engine="netcdf4") as back:
         xr.testing.assert_equal(back.load(), numbers)
     if kind == "png":
         assert contents[0] == contents[1]

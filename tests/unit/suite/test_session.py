@@ -219,7 +219,7 @@ def test_a_session_shows_judges_and_concludes(home: Path, small: Dataset, monkey
             f"01_cctm-{name}. two bars",
         )
         assert not plt.fignum_exists(drawn.figure.number)
-        xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="h5netcdf"), numbers)
+        xr.testing.assert_equal(xr.load_dataset(home / "out" / f"01_cctm-{name}.nc", engine="netcdf4"), numbers)
     setup.judge(of_one_part("CI-1", measured="13 %"))
     assert "| **CI-1**: look-alike classes lead the interference |  | 13 % | c | **seen** |" in shown[0]
     setup.conclude(small)

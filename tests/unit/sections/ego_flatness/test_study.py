@@ -316,8 +316,8 @@ def test_spaces_are_picked_by_seed_and_arranged_by_recipe_and_pair() -> None:
 
 def test_numbers_of_all_spaces_can_be_saved(models: dict[Member, Moved], tmp_path: Path) -> None:
     got = ego_study.spaces(models, [PAIR, OTHER], sigma=SIGMA, points=3, progress=False)
-    ego_study.numbers(got).to_netcdf(tmp_path / "numbers.nc", engine="h5netcdf")
-    with xr.open_dataset(tmp_path / "numbers.nc", engine="h5netcdf") as kept:
+    ego_study.numbers(got).to_netcdf(tmp_path / "numbers.nc", engine="netcdf4")
+    with xr.open_dataset(tmp_path / "numbers.nc", engine="netcdf4") as kept:
         assert kept.sizes["space"] == 6
         for i, ((member, pair), grid) in enumerate(got.items()):
             one = kept.isel(space=i)
