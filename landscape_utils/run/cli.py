@@ -17,7 +17,7 @@ from landscape_utils.kit import store
 from landscape_utils.kit.errors import require
 from landscape_utils.kit.files import home
 from landscape_utils.suite import profiles
-from landscape_utils.suite.notebooks import notebook_path
+from landscape_utils.suite.notebooks import copy_notebooks, notebook_path
 
 if TYPE_CHECKING:
     from landscape_utils.run import sweeps
@@ -178,6 +178,14 @@ def _print_costs(path: Path, one: Session | None) -> None:
         f"  in all about {_duration(seconds)} of training, {_bytes(memory)} of memory beside Python's own 600 MB, "
         f"{_bytes(disk)} on disk ({_bytes(free)} free); nothing was written"
     )
+
+
+@app.command("notebooks")
+def copy(folder: Annotated[Path, typer.Argument(help="Where to put them.")] = Path("notebooks")) -> None:
+    """Put the notebooks and their solutions into a folder of your own; what is there already stays."""
+    written, kept = copy_notebooks(folder)
+    stays = f"; {len(kept)} were there and stay as they are" if kept else ""
+    print(f"{len(written)} files written to {folder}{stays}")
 
 
 @app.command("list")

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from landscape_utils.kit.errors import unknown
+from landscape_utils.kit.files import write_atomically
 
 PACKAGE = Path(__file__).parents[1]
 # Papermill's own reader takes no `None | str`.
@@ -59,6 +60,23 @@ def notebook_path(name: str) -> Path:
 def notebook_names() -> list[str]:
     """List the suite's notebooks by their numbers."""
     return sorted({path.stem for folder in _folders() for path in folder.glob("[0-9][0-9]_*.ipynb")})
+
+
+def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Copy the suite's notebooks and their solutions into a folder; what has one of their names already stays as it is.
+
+    Returns:
+        What was written, and what was there.
+    """
+    source = notebook_path(notebook_names()[0]).parent
+    written: list[Path] = []
+    kept: list[Path] = []
+    for path in sorted((*source.glob("[0-9][0-9]_*.ipynb"), *source.glob("solutions/*.py"))):
+        target = folder / path.relative_to(source)
+        (kept if target.exists() else written).append(target)
+        if not target.exists():
+            write_atomically(target, path.read_bytes())
+    return written, kept
 
 
 def _folders() -> tuple[Path, Path]:

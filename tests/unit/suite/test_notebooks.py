@@ -60,3 +60,17 @@ def test_a_notebook_is_found_by_its_name_or_path(tmp_path: Path, monkeypatch: py
     assert notebooks.notebook_path("01_cctm") == Path("notebooks/01_cctm.ipynb")  # an edited copy goes first
     with pytest.raises(ValueError, match="unknown notebook '01_cctn'; the nearest valid names are: 01_cctm"):
         notebooks.notebook_path("01_cctn")
+
+
+def test_a_copy_of_the_notebooks_keeps_what_is_there(tmp_path: Path) -> None:
+    own = tmp_path / "mine" / "01_cctm.ipynb"
+    own.parent.mkdir()
+    own.write_text("my answers")
+    written, kept = notebooks.copy_notebooks(own.parent)
+    assert own.read_text() == "my answers"
+    assert kept == [own]
+    every = {p.relative_to(own.parent) for p in own.parent.rglob("*") if p.is_file()}
+    assert every == {p.relative_to(own.parent) for p in (*written, own)}
+    shipped = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/solutions/*.py")]
+    assert every == {p.relative_to(ROOT / "notebooks") for p in shipped}
+    assert notebooks.copy_notebooks(own.parent) == ([], sorted([own, *written]))
