@@ -14,7 +14,7 @@ NUMERICS := $(addprefix memorization/test_,anchors centres clouds manifolds capa
 # Containers often forbid Python to keep what it compiled: torch would be compiled anew in every kernel and every test's process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run test lint house lab bench faults notebooks evidence stable lock clean
+.PHONY: setup run test test-fast lint house lab bench faults notebooks evidence stable lock clean
 
 setup: .venv/.ready
 
@@ -35,6 +35,10 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 	OMP_NUM_THREADS=1 $(OLDER) $(BIN)/python -m pytest -n 2 --dist worksteal $(NUMERICS:%=tests/unit/%.py)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 1800 --durations 20 tests/notebooks tests/browser
+
+# For the hand, between two edits.
+test-fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 
 lint: setup
 	$(BIN)/ruff check .

@@ -30,7 +30,9 @@ def test_environment_yml_and_pyproject_agree() -> None:
     wanted["python"] = project["requires-python"]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert conda["channels"] == ["conda-forge"]
-    assert {k: v for k, v in map(split, conda["dependencies"]) if k != "pip"} == wanted
+    *names, package = conda["dependencies"]
+    assert package == {"pip": ["-e ."]}
+    assert {k: v for k, v in map(split, names) if k != "pip"} == wanted
 
 
 def test_the_lock_pins_every_dependency_with_hashes_and_no_address() -> None:
