@@ -55,8 +55,9 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """Find a network's layers, by one forward pass in evaluation mode.
 
     Which normalisation and which nonlinearity belong to a layer is read off the tensors that pass between modules. A
-    nonlinearity that is no module (`F.relu`) cannot be seen: such a layer's activation is its own output. What follows
-    the sum of a branch and a skip connection belongs to the branch: to the layer that lies deeper.
+    nonlinearity that is no module (`F.relu`) cannot be seen: such a layer's activation is its own output. The
+    nonlinearity behind the sum of a branch and a skip connection belongs to the branch: to the layer that lies deeper;
+    a normalisation behind it (a transformer's) is of the sum, and of no layer.
 
     Args:
         model: any module.
@@ -70,11 +71,13 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
     """
     tree, named = shadow(model), dict[str, Layer]()
     owner: dict[int, str] = {}  # the layer whose output a tensor is, until its nonlinearity
+    sums: set[int] = set()  # tensors that are one, up to the next nonlinearity
     depth: dict[int, int] = {}  # how many layers lie between the inputs and a tensor
     kept, calls = [], dict.fromkeys(dict(tree.named_modules()), -1)  # tensors are kept so that ids stay their own
 
     def note_sum(terms: tuple[Any, ...], output: Tensor) -> None:
         kept.append((terms, output))
+        sums.add(id(output))
         deepest = max(terms, key=lambda term: (id(term) in owner, depth.get(id(term), 0)))
         depth[id(output)] = max(depth.get(id(term), 0) for term in terms)
         if id(deepest) in owner:
@@ -97,7 +100,9 @@ def layers(model: nn.Module, inputs: Tensor) -> list[Layer]:
                     named[source] = replace(layer, output=name, call=calls[name], nonlinear=True)
             else:
                 owner[id(output)] = source
-                if isinstance(module, NORMALISING) and not layer.nonlinear and name not in layer.modules:
+                if id(args[0]) in sums:
+                    sums.add(id(output))
+                elif isinstance(module, NORMALISING) and not layer.nonlinear and name not in layer.modules:
                     named[source] = replace(layer, modules=(*layer.modules, name), output=name, call=calls[name])
 
     inputs = inputs[:2]

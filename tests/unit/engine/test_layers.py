@@ -63,6 +63,28 @@ def test_what_follows_a_sum_belongs_to_its_branch(add: Callable[[Tensor, Tensor]
     assert found == {"around": ("around", 0), "first": ("relu", 0), "second": ("relu", 1)}
 
 
+class Stream(nn.Module):
+    """Two residual branches with the normalisation before each, as a transformer has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.first, self.between, self.second = (
+            nn.LayerNorm(3),
+            nn.Linear(3, 3),
+            nn.LayerNorm(3),
+            nn.Linear(3, 3),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.first(self.before(x))
+        return x + self.second(self.between(x))
+
+
+def test_a_normalisation_behind_a_sum_is_of_no_layer() -> None:
+    found = layers(Stream(), torch.zeros(1, 3))
+    assert [(layer.name, layer.modules) for layer in found] == [("first", ("first",)), ("second", ("second",))]
+
+
 class Shared(nn.Module):
     """One layer that is used twice, and a nonlinearity that is no module."""
 
