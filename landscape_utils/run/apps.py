@@ -15,12 +15,15 @@ import nbformat
 from landscape_utils.data.sources import is_path
 from landscape_utils.kit import store
 from landscape_utils.kit.files import home, write_atomically
+from landscape_utils.run import app_index
 from landscape_utils.suite.notebooks import read_notebook
 
 # Voila's pages ask another host for icons; with this they do not, and a room without a network waits for nothing.
 POLICY = "default-src 'self' data: blob: ws: wss: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
 SETTINGS = {"Voila": {"tornado_settings": {"headers": {"Content-Security-Policy": POLICY}}}}
-PANEL, QUESTION, KEY_POINT = "panel", "**Question.**", "> **Key point.**"
+PANEL, KEY_POINT = "panel", "> **Key point.**"
+TEMPLATES = "jupyter"  # folder beside the pages
+BACK = "[All panels](../tree)"
 
 
 def prepare(jobs: Sequence[tuple[Path, Mapping[str, Any]]]) -> Path:
@@ -40,6 +43,7 @@ def prepare(jobs: Sequence[tuple[Path, Mapping[str, Any]]]) -> Path:
     for path, given in jobs:
         write_atomically(folder / path.name, nbformat.writes(page(path, _anywhere(given))).encode())
     write_atomically(folder / "voila.json", json.dumps(SETTINGS).encode())
+    app_index.write_template([path for path, _ in jobs], folder / TEMPLATES)
     return folder
 
 
@@ -62,7 +66,7 @@ def page(path: Path, given: Mapping[str, Any]) -> nbformat.NotebookNode:
             f"{path} has no panel; tag the cells it needs `{PANEL}`, and end the last with a line that says `{PANEL}`"
         )
     texts = [t for c in notebook["cells"] if c["cell_type"] == "markdown" for t in c["source"].split("\n\n")]
-    said = [*texts[:2], next((t for t in texts if t.startswith(QUESTION)), "")]
+    said = [BACK, *texts[:2], next((t for t in texts if t.startswith(app_index.QUESTION)), "")]
     cells = [
         nbformat.v4.new_markdown_cell("\n\n".join(said)),
         nbformat.v4.new_code_cell("\n".join(["%%capture", *sources])),
@@ -89,8 +93,10 @@ def serve(folder: Path, *, ip: str, port: int) -> None:
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_urlsafe(24)
     command = [sys.executable, "-m", "voila", str(folder), "--no-browser", f"--port={port}", "--Voila.port_retries=0"]
     command += [f"--Voila.ip={ip}", "--Voila.auto_token=True", "--show_tracebacks=True"]
+    command += [f"--template={app_index.TEMPLATE}"]
     # A visitor who is gone takes no memory for long.
     command += ["--MappingKernelManager.cull_idle_timeout=900", "--MappingKernelManager.cull_interval=60"]
     print(f"panels at http://{ip}:{port}/?token={token}", flush=True)
-    settings = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])])
-    os.execve(sys.executable, command, {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": settings})
+    paths = {"JUPYTER_CONFIG_PATH": folder, "JUPYTER_PATH": folder / TEMPLATES}
+    first = {name: os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])]) for name, path in paths.items()}
+    os.execve(sys.executable, command, {**os.environ, **first, "JUPYTER_TOKEN": token})

@@ -104,6 +104,11 @@ def read_notebook(path: Path) -> dict[str, Any]:
     return {**notebook, "cells": cells}
 
 
+def minutes_in_class(path: Path) -> int:
+    """Add up the minutes of a notebook's objectives, the table in its first cell."""
+    return sum(map(int, re.findall(r"\| (\d+) \|$", read_notebook(path)["cells"][0]["source"], flags=re.M)))
+
+
 def parameters(path: Path) -> dict[str, Parameter]:
     """Read the names, types and defaults in a notebook's cell tagged `parameters`.
 

@@ -18,6 +18,7 @@ import xarray as xr
 
 from landscape_utils.kit.files import write_atomically
 from landscape_utils.kit.store import to_netcdf
+from landscape_utils.suite.names import PANEL, Names
 from landscape_utils.suite.session import figures_folder, out_folder
 
 NORMALISATIONS = [("none", None), ("Norm", "global"), ("LayNorm", "layer"), ("FilNorm", "filter")]
@@ -52,6 +53,7 @@ class Panel(ipywidgets.HBox):
         others: widgets that set the controls, by name.
         shown: the picture, its numbers and the code for them.
         image: the picture, as PNG bytes.
+        names: what is read out of it and of the sliders.
         turning: a plotly figure that turns in the browser, where the picture is one.
         bar: how far a computation is.
         message: an error's text, empty while there is none.
@@ -80,6 +82,7 @@ class Panel(ipywidgets.HBox):
         """
         self.controls, self.others = dict(controls), dict(others or {})
         self.image = ipywidgets.Image(format="png", width=width)
+        self.names = Names()
         self.turning = ipywidgets.Output()
         self.bar = ipywidgets.IntProgress(layout={"display": "none", "width": "98%"})
         self.message = ipywidgets.HTML()
@@ -100,11 +103,12 @@ class Panel(ipywidgets.HBox):
         columns = (
             ipywidgets.VBox(left, layout={"flex": "0 1 330px", "min_width": "300px"}),
             ipywidgets.VBox(
-                [self.message, self.bar, self.image, self.turning],
+                [self.message, self.bar, self.image, self.turning, self.names],
                 layout={"flex": "1 1 480px", "min_width": "0", "max_width": f"{width + 20}px"},
             ),
         )
         super().__init__(columns, layout={"flex_flow": "row wrap"})
+        self.add_class(PANEL)
         for control in self.controls.values():
             control.observe(self.refresh, names="value")
         self._show_pictures(self._turn)
@@ -192,6 +196,7 @@ class Panel(ipywidgets.HBox):
         self.error, self.message.value, picture = None, "", self.shown.picture
         self._show_code()
         if isinstance(picture, bytes):
+            self.names.alt = f"{self._name}: {', '.join(map(_says, self.controls.values()))}"
             self.image.value, self.image.layout.display = picture, ""
             self.turning.outputs = ()
         else:
@@ -205,6 +210,12 @@ class Panel(ipywidgets.HBox):
             self.error, self.image.layout.display, self.turning.outputs = error, "none", ()
             text = escape(f"{type(error).__name__}: {error}", quote=False)
             self.message.value = f"<pre style='color:#b00'>{text}</pre>"
+
+
+def _says(control: Any) -> str:
+    """Say where a control stands."""
+    label = getattr(control, "label", None)  # what is read of a choice, whatever stands behind it
+    return f"{control.description} {control.value if label is None else label}".strip()
 
 
 def choice(description: str, options: Iterable[Any], value: Any = None) -> ipywidgets.Dropdown:

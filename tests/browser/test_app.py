@@ -24,13 +24,14 @@ WAYS = (15, 35, 55, 75)  # how far each visitor moves the slider, in pixels
 pytestmark = [pytest.mark.browser, needs_chromium]
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Serve a panel as a user does, and give its address and process."""
-    port, log = free_port(), tmp_path / "app.log"
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, psutil.Process]]:
+    """Serve a panel as a user does, and give its address and process; nobody is let in before there are visitors."""
+    folder = tmp_path_factory.mktemp("app")
+    port, log = free_port(), folder / "app.log"
     given = [word for name, value in FAST.items() for word in ("-p", f"{name}={value}")]
     command = [sys.executable, "-m", "landscape_utils.run.cli", "app", "01_cctm", *given, f"--port={port}"]
-    environment = {**os.environ, "LANDSCAPE_HOME": str(tmp_path / "home"), "JUPYTER_TOKEN": TOKEN}
+    environment = {**os.environ, "LANDSCAPE_HOME": str(folder / "home"), "JUPYTER_TOKEN": TOKEN}
     with (
         log.open("wb") as sink,
         subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, cwd=ROOT) as server,
@@ -41,6 +42,35 @@ def app(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
         finally:
             server.terminate()
             server.wait(30)
+
+
+def test_nobody_gets_in_without_the_token(app: tuple[str, psutil.Process]) -> None:
+    address, server = app
+    kernel = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+    for page in ("/", "/voila/tree", "/voila/render/01_cctm.ipynb", "/voila/render/01_cctm.ipynb?token=wrong"):
+        with urllib.request.urlopen(address + page) as answer:
+            assert "/login" in answer.url, page
+    for page in (f"/api/kernels/{kernel}", "/voila/files/01_cctm.ipynb"):
+        with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+            urllib.request.urlopen(address + page)
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "a"}
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(f"{address}/api/kernels/{kernel}/channels", headers=upgrade))
+    assert not [p for p in server.children(recursive=True) if "ipykernel" in " ".join(p.cmdline())]
+
+
+def test_the_first_page_leads_to_a_panel_and_back(app: tuple[str, psutil.Process], chromium: Browser) -> None:
+    address, _ = app
+    page = chromium.new_context(viewport={"width": 1300, "height": 1000}).new_page()
+    page.goto(f"{address}/?token={TOKEN}")
+    page.get_by_role("img", name="The panel of 01").wait_for()
+    assert "20 minutes in class" in page.locator("li").inner_text()
+    page.get_by_role("link", name="01").click()
+    page.get_by_text("The panel is being prepared").wait_for(timeout=60_000)
+    page.get_by_role("img", name="01_cctm-panel").wait_for(timeout=240_000)
+    page.get_by_role("slider", name="threshold").wait_for()
+    page.get_by_role("link", name="All panels").click()
+    page.get_by_role("link", name="01").wait_for()
 
 
 def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.Process], chromium: Browser) -> None:
@@ -74,21 +104,6 @@ def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.P
                  if c.status == psutil.CONN_LISTEN]  # fmt: skip
     assert len(listening) > len(WAYS)  # the server's, and each kernel's
     assert set(listening) == {"127.0.0.1"}
-
-
-def test_nobody_gets_in_without_the_token(app: tuple[str, psutil.Process]) -> None:
-    address, server = app
-    kernel = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
-    for page in ("/", "/voila/tree", "/voila/render/01_cctm.ipynb", "/voila/render/01_cctm.ipynb?token=wrong"):
-        with urllib.request.urlopen(address + page) as answer:
-            assert "/login" in answer.url, page
-    for page in (f"/api/kernels/{kernel}", "/voila/files/01_cctm.ipynb"):
-        with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
-            urllib.request.urlopen(address + page)
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "a"}
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(urllib.request.Request(f"{address}/api/kernels/{kernel}/channels", headers=upgrade))
-    assert not [p for p in server.children(recursive=True) if "ipykernel" in " ".join(p.cmdline())]
 
 
 def threshold(page: Page) -> str:

@@ -18,7 +18,7 @@ from landscape_utils.kit.files import write_atomically
 from landscape_utils.suite import claims, profiles
 from landscape_utils.suite.claims import Judgement, Part
 from landscape_utils.suite.ledger import CLAIMS
-from landscape_utils.suite.notebooks import read_notebook
+from landscape_utils.suite.notebooks import minutes_in_class, read_notebook
 from tests import ROOT
 
 FINDINGS, README = ROOT / "docs" / "findings", ROOT / "README.md"
@@ -248,11 +248,10 @@ def in_readme(text: str, records: Records) -> str:
 
 def times(notebook: str, records: Records) -> list[str]:
     """Write how long a notebook takes: in class, at the quick profile (both as it says), at `laptop` as measured."""
-    first = read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb")["cells"][0]["source"]
-    in_class = sum(map(int, re.findall(r"\| (\d+) \|$", first, flags=re.M)))
-    (quick,) = re.findall(r"(?:about )?([^,;]*) on two cores", first)
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    (quick,) = re.findall(r"(?:about )?([^,;]*) on two cores", read_notebook(path)["cells"][0]["source"])
     laptop = records.get(notebook, {}).get("laptop")
-    return [f"{in_class}", quick.strip(), f"{minutes(laptop.about['took'])} min" if laptop else "-"]
+    return [f"{minutes_in_class(path)}", quick.strip(), f"{minutes(laptop.about['took'])} min" if laptop else "-"]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 def test_every_notebook_gives_a_page(path: Path) -> None:
     made = apps.page(path, {"profile": "quick"})
     title, code, panel, key_point = (cell.source for cell in made.cells)
-    assert title.startswith("# ")
+    assert title.startswith("[All panels](../tree)\n\n# ")
     assert "**Question.**" in title
     assert panel == "panel"
     assert key_point.startswith("> **Key point.**")
