@@ -122,9 +122,10 @@ class _Sums(TorchFunctionMode):
         self.note = note
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        output = func(*args, **named)
         if func in SUMS:
-            self.note(args[:2], output)
+            self.note((*args, *(named[term] for term in ("input", "other") if term in named))[:2], output)
         return output
 
 

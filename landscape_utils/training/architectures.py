@@ -191,9 +191,8 @@ _STEMS = {"cifar": _cifar_stem, "imagenet": _imagenet_stem}
 def cifar_resnet(depth: int, skip: bool, shape: Shape, classes: int, *, width: float = 1.0) -> nn.Module:
     """He et al.'s ResNets for CIFAR: 6n + 2 layers, 16-32-64 channels times the width."""
     blocks, widths = (depth - 2) // 6, [_scaled(channels, width) for channels in (16, 32, 64)]
-    return _resnet(
-        _cifar_stem(shape[0], widths[0]), widths, blocks, classes, BasicBlock if skip else PlainBlock, _zero_padding
-    )
+    block = BasicBlock if skip else PlainBlock
+    return _resnet(_cifar_stem(shape[0], widths[0]), widths, blocks, classes, block, _zero_padding)
 
 
 def resnet18(shape: Shape, classes: int, *, width: float = 1.0, stem: str = "cifar") -> nn.Module:
@@ -250,10 +249,10 @@ def _stacked(
 ) -> nn.Module:
     """Put a VGG's convolutions and pools, a global average and a head together."""
     features: list[nn.Module] = []
-    inputs = 3
+    inputs = shape[0]
     for size in sizes:
         if isinstance(size, str):
-            features.append(nn.MaxPool2d(2, stride=2))
+            features.append(nn.MaxPool2d(2, ceil_mode=True))
             continue
         outputs = _scaled(size, width)
         features.append(nn.Conv2d(inputs, outputs, 3, padding=1))
@@ -266,8 +265,6 @@ def _stacked(
         "classifier": head,
     }
     model = nn.Sequential(OrderedDict(parts))
-    _fit_channels(model, shape[0])
-    _round_pools_up(model)
     _he_init(model)
     return model
 

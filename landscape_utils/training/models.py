@@ -1,7 +1,7 @@
 """Architectures by name, for any channels, any image size and any number of classes.
 
-What papers use is fitted to small images here, by torchvision's names: stems that keep the
-resolution, pools that round up, and one global average, so that 8x8 to 224x224 inputs pass.
+What papers use is fitted to small images here, by torchvision's names: stems that keep the resolution, pools that
+round up, and one global average, so that 8x8 to 224x224 inputs pass.
 
     name                                  options (defaults)
     mlp                                   width=128

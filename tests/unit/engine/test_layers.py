@@ -53,6 +53,7 @@ WAYS = {
     "skip + branch": lambda branch, skip: skip + branch,
     "in place": lambda branch, skip: branch.add_(skip),
     "torch.add": torch.add,
+    "by name": lambda branch, skip: torch.add(input=skip, other=branch),
     "twice": lambda branch, skip: 1.0 + (skip + branch),
 }
 
