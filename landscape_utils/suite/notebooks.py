@@ -63,12 +63,12 @@ def notebook_names() -> list[str]:
 
 
 def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy the suite's notebooks and their solutions into a folder; what has one of their names already stays as it is.
+    """Copy the notebooks and solutions as they came into a folder; what has one of their names there stays as it is.
 
     Returns:
         What was written, and what was there.
     """
-    source = notebook_path(notebook_names()[0]).parent
+    source = next(shipped for shipped in _folders() if shipped.is_dir())
     written: list[Path] = []
     kept: list[Path] = []
     for path in sorted((*source.glob("[0-9][0-9]_*.ipynb"), *source.glob("solutions/*.py"))):

@@ -74,3 +74,13 @@ def test_a_copy_of_the_notebooks_keeps_what_is_there(tmp_path: Path) -> None:
     shipped = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("notebooks/solutions/*.py")]
     assert every == {p.relative_to(ROOT / "notebooks") for p in shipped}
     assert notebooks.copy_notebooks(own.parent) == ([], sorted([own, *written]))
+
+
+def test_a_copy_is_of_what_came_and_not_of_what_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_tour.ipynb").write_text("my answers")
+    notebooks.copy_notebooks(tmp_path / "fresh")
+    came = (ROOT / "notebooks" / "00_tour.ipynb").read_bytes()
+    assert (tmp_path / "fresh" / "00_tour.ipynb").read_bytes() == came
+    assert (tmp_path / "fresh" / "10_gradient_split.ipynb").exists()
