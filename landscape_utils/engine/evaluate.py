@@ -98,7 +98,7 @@ def curve(
     Raises:
         ValueError: lambdas that do not increase, a direction of another shape, an unknown option, wrong data.
     """
-    return last(_refined(model, data, [direction], {"lam": _increasing(lambdas, "lambdas")}, how))
+    return last(_refined(model, data, [direction], [{"lam": _increasing(lambdas, "lambdas")}], how))
 
 
 def along(
@@ -127,7 +127,7 @@ def along(
     def place(point: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(float(point[0] ** e) for e in exponents)
 
-    return last(_refined(model, data, directions, {"alpha": _increasing(alphas, "alphas")}, how, place))
+    return last(_refined(model, data, directions, [{"alpha": _increasing(alphas, "alphas")}], how, place))
 
 
 def surface(
@@ -156,7 +156,8 @@ def surface(
     Raises:
         ValueError: as `curve` does, or an empty span.
     """
-    return last(refine(model, data, d1, d2, span=span, points=points, orthogonal=orthogonal, **how))
+    axes, d2 = _plane(model, d1, d2, span, points, orthogonal, how)
+    return last(_refined(model, data, [d1, d2], [axes], how))
 
 
 def refine(
@@ -174,6 +175,14 @@ def refine(
 
     Each grid holds the points of the one before. Arguments and errors are those of `surface`.
     """
+    axes, d2 = _plane(model, d1, d2, span, points, orthogonal, how)
+    return _refined(model, data, [d1, d2], levels_of(axes), how)
+
+
+def _plane(
+    model: nn.Module, d1: Tensor, d2: Tensor, span: Span, points: int, orthogonal: bool, how: Options
+) -> tuple[Axes, Tensor]:
+    """Return a plane's axes, and its second direction, made orthogonal to the first where that is asked for."""
     ranges = ((-span, span), (-span, span)) if isinstance(span, int | float) else span
     if points < 1 or not all(np.isfinite(r).all() and r[0] < r[1] for r in ranges):
         raise ValueError(f"span is {span} with {points} points; give increasing ranges and one point at least")
@@ -181,7 +190,7 @@ def refine(
     if orthogonal:
         ignore = how.get("leave_out_1d", False)
         d2 = space.normalise(d2, model, how.get("normalisation"), leave_out_1d=ignore, orthogonal_to=d1)
-    return _refined(model, data, [d1, d2], axes, how)
+    return axes, d2
 
 
 @contextmanager
@@ -255,8 +264,7 @@ class _Landscape:
         for direction in self.directions:
             norm = direction.norm()
             aside += direction * torch.where(norm > 0, 0.01 * self.origin.norm() / norm, 0.0)
-        parts = [probe(self.model, self.inputs[:PROBED], point).cpu() for point in (self.origin, aside)]
-        return torch.cat(parts)
+        return torch.cat(probe(self.model, self.inputs[:PROBED], self.origin, aside)).cpu()
 
     @cached_property
     def fingerprint(self) -> str | None:
@@ -277,6 +285,8 @@ class _Landscape:
 
     def measured(self, points: list[Point], client: Client | None) -> Iterator[tuple[Point, Sums]]:
         """Measure points, here or on a cluster, and give each as it is finished."""
+        if points:
+            store.before_computing()
         if client is None or not points:
             return ((point, self._measured(point)) for point in points)
         return spread(client, self.walk, points)
@@ -291,13 +301,19 @@ class _Landscape:
 
 
 def _refined(
-    model: nn.Module, data: Pairs, directions: Sequence[Tensor], axes: Axes, how: Options, place: Placing = tuple
+    model: nn.Module,
+    data: Pairs,
+    directions: Sequence[Tensor],
+    levels: Sequence[Axes],
+    how: Options,
+    place: Placing = tuple,
 ) -> Iterator[xr.Dataset]:
     """Evaluate level by level, keep what is finished, and give each level's Dataset.
 
-    `place` turns a point on the axes into coordinates along the directions.
+    The last of the levels' axes hold those of all others. `place` turns a point on them into coordinates along the
+    directions.
     """
-    every, levels = _points(axes, place), levels_of(axes)
+    every = _points(levels[-1], place)
     data = resident(model, data)
     landscape = _prepared(model, data, directions, len(every), how)
     classes, examples = _classes(landscape, data, how)
@@ -306,14 +322,16 @@ def _refined(
         known = dict(finished)
     with _ticking(how.get("progress", True), len(set(map(kept_points.name, every)) - known.keys())) as tick:
         for part in levels:
-            # The landscape is ours alone only while a level is computed: a caller may stop looking at any grid.
-            with landscape.finished() as finished:
-                finished.update(known)
-                missing = {kept_points.name(p): p for p in _points(part, place) if kept_points.name(p) not in finished}
-                for point, sums in landscape.measured(list(missing.values()), how.get("client")):
-                    finished.add(point, sums)
-                    tick()
-                known = dict(finished)
+            wanted = {kept_points.name(p): p for p in _points(part, place)}
+            if wanted.keys() - known.keys():
+                # The landscape is ours alone only while a level is computed: a caller may stop looking at any grid.
+                with landscape.finished() as finished:
+                    finished.update(known)
+                    missing = [p for name, p in wanted.items() if name not in finished]
+                    for point, sums in landscape.measured(missing, how.get("client")):
+                        finished.add(point, sums)
+                        tick()
+                    known = dict(finished)
             if part is levels[-1] and landscape.settings["precision"] == "bf16":
                 attrs |= _bf16_errors(landscape, known, every)
             yield _dataset([known[kept_points.name(p)] for p in _points(part, place)], part, classes, examples, attrs)

@@ -200,16 +200,26 @@ def answers(tree: nn.Module, inputs: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def probe(model: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
-    """Compute a model's logits (n, C) for a few inputs at other weights (P,), in evaluation mode, without touching it.
+def probe(model: nn.Module, inputs: Tensor, *places: Tensor) -> list[Tensor]:
+    """Compute a model's logits for a few inputs at other weights, in evaluation mode, without touching it.
+
+    Args:
+        model: classifier.
+        inputs: (n, ...).
+        places: weights, each of shape (P,).
+
+    Returns:
+        Logits (n, C), a place.
 
     Raises:
         NoAnswer: as `answers` does.
     """
-    tree = classifier(model)
-    for p, part in zip(tree.parameters(), space.split(weights, tree), strict=True):
-        p.copy_(part)
-    return answers(tree, inputs)
+    tree, found = classifier(model), []
+    for weights in places:
+        for p, part in zip(tree.parameters(), space.split(weights, tree), strict=True):
+            p.copy_(part)
+        found.append(answers(tree, inputs))
+    return found
 
 
 def agree(actual: Tensor, expected: Tensor) -> bool:

@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,15 @@ SAVING = 0.05  # of the time, at most, goes into keeping what a long computation
 NO_SHELVES = ("app", "data", "locks", "out")  # what else lies in the cache folder
 
 
+_only_looking = ContextVar("only_looking", default=False)
+
+
 class DamagedFileWarning(UserWarning):
     """A file of the cache did not hold what was written; it was set aside."""
+
+
+class NotKeptError(LookupError):
+    """A result is not on its shelf, where results are only looked up."""
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -165,6 +173,26 @@ def locked(place: Shelf, timeout: float = -1) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Look results up and compute none: inside, `before_computing` raises `NotKeptError`."""
+    token = _only_looking.set(True)
+    try:
+        yield
+    finally:
+        _only_looking.reset(token)
+
+
+def before_computing() -> None:
+    """Say that a result is missing and about to be computed.
+
+    Raises:
+        NotKeptError: results are only looked up here.
+    """
+    if _only_looking.get():
+        raise NotKeptError("this result is not kept yet, and nothing is computed where results are only looked up")
+
+
 def remembered(
     kind: str, key: str, name: str, compute: Callable[[], xr.Dataset], *, logits: Tensor | None = None
 ) -> xr.Dataset:
@@ -183,6 +211,7 @@ def remembered(
             probe = place.get_tensors("probe")
             dataset = dataset if probe is not None and same_logits(probe["logits"], logits) else None
         if dataset is None:
+            before_computing()
             dataset = compute()
             if logits is not None:
                 place.put_tensors("probe", {"logits": logits})

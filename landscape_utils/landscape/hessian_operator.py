@@ -115,7 +115,7 @@ class HessianOperator:
         """
         model = unwrapped(model)
         inputs, targets = resident(model, data)
-        self.logits = probe(model, inputs[:PROBED], space.flatten(model)).cpu()
+        self.logits = probe(model, inputs[:PROBED], space.flatten(model))[0].cpu()
         check_logits(self.logits, targets.cpu())
         self.model = model
         chosen = _chosen(model, parameters)

@@ -293,7 +293,7 @@ class _Problem:
                 raise ValueError(f"{name} is {self.settings[name]}; it must be 1 or above")
         if not (math.isfinite(self.settings["lr"]) and self.settings["lr"] > 0):
             raise ValueError(f"lr is {self.settings['lr']}; it must be above 0")
-        check_logits(probe(self.model, self.inputs[:1], space.flatten(self.model)), self.targets)
+        check_logits(probe(self.model, self.inputs[:1], space.flatten(self.model))[0], self.targets)
 
     @property
     def shelf(self) -> Shelf:
@@ -309,6 +309,7 @@ def _mine(problem: _Problem, progress: bool) -> Mined:
     with store.locked(shelf):
         mined = shelf.get_tensors("mined")
         if mined is None:
+            store.before_computing()
             mined = _walk(problem, shelf, progress)
             shelf.put_tensors("mined", mined)
             shelf.drop("state")

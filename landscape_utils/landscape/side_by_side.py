@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from tqdm import tqdm
 
 from landscape_utils.kit.bars import BAR
+from landscape_utils.kit.store import NotKeptError, only_looking
 from landscape_utils.kit.workers import Advance, at_once, in_workers
 from landscape_utils.landscape.directions import Around, Directions, Perturbed
 
@@ -19,7 +21,8 @@ def by_model(
 ) -> dict[Perturbed, Found]:
     """Do the same around every model: on the CPU by so many processes as torch has threads, each of one thread.
 
-    What is computed lies on the shelves afterwards, so that directions which a process found are there for all.
+    What is computed lies on the shelves afterwards, so that directions which a process found are there for all. Where
+    everything is on the shelves already it is read here: no process is started, or waited for.
 
     Args:
         work: takes a perturbed model and the directions around it.
@@ -34,11 +37,18 @@ def by_model(
         Exception: of the first model that fails.
     """
 
-    def one(job: tuple[Perturbed, Directions], advance: Advance) -> Found:
-        found = work(*job)
-        advance()
-        return found
+    found: dict[Perturbed, Found] = {}
+    for place, here in around.items():
+        with suppress(NotKeptError), only_looking():
+            found[place] = work(place, here)
+    missing = [place for place in around if place not in found]
 
-    with tqdm(total=len(around), desc=what, unit="model", disable=not progress, **BAR) as bar:
-        found = in_workers(one, list(around.items()), at_once=at_once(len(around)), bar=bar)
-    return dict(zip(around, found, strict=True))
+    def one(place: Perturbed, advance: Advance) -> Found:
+        computed = work(place, around[place])
+        advance()
+        return computed
+
+    with tqdm(total=len(missing), desc=what, unit="model", disable=not (progress and missing), **BAR) as bar:
+        computed = in_workers(one, missing, at_once=at_once(len(missing)), bar=bar) if missing else []
+    found |= zip(missing, computed, strict=True)
+    return {place: found[place] for place in around}

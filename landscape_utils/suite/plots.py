@@ -9,9 +9,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import xarray as xr
 from IPython.display import Image, Markdown, display
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import Bbox
 
 from landscape_utils.kit.files import write_atomically
 from landscape_utils.kit.store import to_netcdf
@@ -86,14 +88,26 @@ def save(
         ValueError: another format.
     """
     check_formats(formats)
-    pictures = {}
+    pictures, box = {}, _laid_out(figure)
     for ending in formats:
         buffer = BytesIO()
-        figure.savefig(buffer, format=ending, dpi=DPI, bbox_inches="tight", metadata=_NO_DATE[ending])
+        figure.savefig(buffer, format=ending, dpi=DPI, bbox_inches=box, metadata=_NO_DATE[ending])
         pictures[ending] = buffer.getvalue()
         write_atomically(figures / f"{name}.{ending}", pictures[ending])
     write_atomically(out / f"{name}.nc", to_netcdf(numbers))
     return pictures
+
+
+def _laid_out(figure: Figure) -> Bbox:
+    """Lay a figure out for good, and give the box around what it shows, in inches.
+
+    `savefig` with a tight box would draw the whole figure twice: the first time to lay it out.
+    """
+    figure.set_dpi(DPI)
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    return figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
 
 
 def display_png(picture: bytes, title: str) -> None:

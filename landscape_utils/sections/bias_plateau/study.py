@@ -310,4 +310,4 @@ def bias_by_rank(orders: xr.Dataset) -> xr.DataArray:
 def outputs(run: Run, images: Labelled, scheme: Scheme, alphas: Floats = ALPHAS) -> Tensor:
     """Return the network's outputs on the way, shape (alphas, N, C), with the end's BatchNorm statistics."""
     way = path(run.model(), run.weights("initial"), run.weights(), images.inputs, scheme=scheme)
-    return torch.stack([probe(way.model, images.inputs, way.at(float(alpha))) for alpha in alphas])
+    return torch.stack(probe(way.model, images.inputs, *(way.at(float(alpha)) for alpha in alphas)))

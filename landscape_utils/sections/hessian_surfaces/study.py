@@ -257,7 +257,13 @@ def pieces(here: Directions, images: Labelled, direction: Tensor, *, progress: b
     """
     grid = grid_axis(-1 - REACH, REACH, 2 * CENTRES + 1)
     measured = evaluate.curve(here.model, images, direction, grid, progress=progress)
-    return Pieces(measured, slope_and_curvature(here.model, images, direction, grid[1::2], progress=progress))
+    settings = {"format": f"{store.FORMAT}", "centres": repr(grid[1::2].tolist())}
+    key = fingerprint(here.model, [images.inputs, images.targets, direction], settings)
+
+    def derive() -> xr.Dataset:
+        return slope_and_curvature(here.model, images, direction, grid[1::2], progress=progress)
+
+    return Pieces(measured, store.remembered("spectra", key, "pieces", derive))
 
 
 def both_ways(around: Around, images: Labelled, *, progress: bool = True) -> dict[Departure, Pieces]:

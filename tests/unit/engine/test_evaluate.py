@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.engine import engine, evaluate, shadow, space
+from landscape_utils.kit import store
 from landscape_utils.training.models import build_model
 
 NETWORKS = {"mlp": {}, "vgg11": {"width": 0.25}, "resnet8": {}}
@@ -212,6 +213,20 @@ def test_evaluating_gives_what_curve_gives() -> None:
         got = at(np.array([[0.2], [-0.5], [0.0]])).isel(place=[1, 2, 0])
     xr.testing.assert_allclose(line, got.rename(place="lam").assign_coords(lam=line.lam), rtol=1e-10)
     assert got.attrs == line.attrs
+
+
+def test_where_one_only_looks_no_point_is_computed() -> None:
+    model, data = network("mlp"), images()
+    d = space.gaussian_direction(model)
+
+    def walk(points: list[float]) -> xr.Dataset:
+        return evaluate.curve(model, data, d, points, progress=False)
+
+    whole = walk([0, 1])
+    with store.only_looking():
+        xr.testing.assert_equal(walk([0, 1]), whole)
+        with pytest.raises(store.NotKeptError):
+            walk([0, 1, 2])
 
 
 def test_a_place_is_computed_once_also_by_the_next_search_or_curve(monkeypatch: pytest.MonkeyPatch) -> None:

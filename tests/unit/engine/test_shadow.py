@@ -185,7 +185,7 @@ def test_a_probe_leaves_the_model_alone(model: nn.Module, x: Tensor) -> None:
     F.cross_entropy(model(x), torch.arange(7) % 3).backward()
     before = snapshot(model)
     grads = [p.grad.clone() for p in model.parameters() if p.grad is not None]
-    logits = shadow.probe(model, x, space.flatten(model))
+    logits = shadow.probe(model, x, space.flatten(model))[0]
     assert_untouched(model, before)
     assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), grads, strict=True))
     assert not logits.requires_grad
@@ -197,7 +197,7 @@ def test_a_probe_answers_at_the_weights_it_is_given(model: nn.Module, x: Tensor)
     weights = space.flatten(model) + 0.3 * space.gaussian_direction(model)
     before, moved = snapshot(model), copy.deepcopy(model).eval()
     nn.utils.vector_to_parameters(weights, moved.parameters())
-    torch.testing.assert_close(shadow.probe(model, x, weights).clone(), moved(x).detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(shadow.probe(model, x, weights)[0].clone(), moved(x).detach(), rtol=1e-12, atol=1e-12)
     assert_untouched(model, before)
 
 

@@ -98,6 +98,21 @@ def test_clear_leaves_alone_what_another_process_holds(shelf: Shelf, home: Path)
     assert store.shelves("things") == []
 
 
+def test_where_one_only_looks_nothing_is_computed_and_what_is_kept_is_found() -> None:
+    def compute() -> xr.Dataset:
+        asked.append(1)
+        return xr.Dataset({"x": 1.0})
+
+    asked: list[int] = []
+    with store.only_looking(), pytest.raises(store.NotKeptError, match="not kept yet"):
+        store.remembered("tried", "a", "found", compute)
+    assert not asked
+    store.remembered("tried", "a", "found", compute)
+    with store.only_looking():
+        assert float(store.remembered("tried", "a", "found", compute)["x"]) == 1.0
+    assert len(asked) == 1
+
+
 def test_sizes_add_up(shelf: Shelf) -> None:
     shelf.put("x", "bin", b"12345")
     shelf.put("y", "bin", b"123")

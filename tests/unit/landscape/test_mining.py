@@ -281,6 +281,14 @@ def test_killed_while_mining_it_resumes_bit_identically(
     assert len(epochs) == 8 + 12
 
 
+def test_where_one_only_looks_nothing_is_mined(model: nn.Module, data: Data) -> None:
+    with store.only_looking(), pytest.raises(store.NotKeptError):
+        peak(model, data)
+    first = peak(model, data)
+    with store.only_looking():
+        assert same(peak(model, data), first)
+
+
 @pytest.mark.parametrize("victim", ["mined", "state"])
 def test_a_damaged_file_is_set_aside_and_mined_again(
     model: nn.Module, data: Data, victim: str, monkeypatch: pytest.MonkeyPatch

@@ -2,9 +2,12 @@ import os
 
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from landscape_utils.data.datasets import Dataset
+from landscape_utils.kit import store
+from landscape_utils.landscape import side_by_side
 from landscape_utils.landscape.directions import Around, Directions, Perturbed
 from landscape_utils.landscape.side_by_side import by_model
 
@@ -18,16 +21,39 @@ def around(small: Dataset) -> Around:
     }
 
 
+def computed(place: Perturbed, here: Directions) -> xr.Dataset:
+    first, process = float(here["Gau."][0]), os.getpid()
+    return xr.Dataset({"seed": place.seed, "first": first, "process": process})
+
+
+def kept(place: Perturbed, here: Directions) -> xr.Dataset:
+    return store.remembered("tried", str(place.seed), "found", lambda: computed(place, here))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_found_is_filed_by_model_whoever_found_it(
     around: Around, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    found = by_model(lambda place, here: (place.seed, float(here["Gau."][0]), os.getpid()), around, "x", progress=False)
+    found = by_model(kept, around, "x", progress=False)
     assert list(found) == list(around)
-    for place, (seed, first, process) in found.items():
-        assert (seed, first) == (place.seed, float(around[place]["Gau."][0]))
-        assert (process == os.getpid()) == (threads == 1)
+    for place, of in found.items():
+        assert (of["seed"], of["first"]) == (place.seed, float(around[place]["Gau."][0]))
+        assert (of["process"] == os.getpid()) == (threads == 1)
+
+
+def test_what_is_kept_is_read_here_and_the_rest_is_computed_in_the_order_of_the_models(
+    around: Around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = list(around)[1]
+    by_model(kept, {second: around[second]}, "x", progress=False)
+    asked: list[int] = []
+    monkeypatch.setattr(
+        side_by_side, "in_workers", lambda work, jobs, **how: asked.append(len(jobs)) or [work(j, int) for j in jobs]
+    )
+    assert [int(of["seed"]) for of in by_model(kept, around, "x", progress=False).values()] == [4, 5]
+    by_model(kept, around, "x", progress=False)
+    assert asked == [1]
 
 
 def test_around_no_model_there_is_nothing() -> None:

@@ -48,7 +48,7 @@ def test_the_curve_is_the_loss_of_the_model_at_each_point(scheme):
     way = path(model, start, model.state_dict(), INPUTS, scheme=scheme)
     curve = interpolate(model, start, model.state_dict(), (INPUTS, TARGETS), alphas, scheme, progress=False)
     for i, alpha in enumerate(alphas):
-        logits = probe(model, INPUTS, way.at(alpha))
+        logits = probe(model, INPUTS, way.at(alpha))[0]
         assert float(curve.loss[i]) == pytest.approx(float(F.cross_entropy(logits, TARGETS)), rel=1e-10)
         assert float(curve.mistake_rate[i]) == pytest.approx(float((logits.argmax(1) != TARGETS).double().mean()))
     assert curve.attrs["scheme"] == scheme

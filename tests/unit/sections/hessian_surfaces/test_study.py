@@ -228,7 +228,10 @@ def test_surfaces_take_the_statistics_that_their_directions_rest_on(
     monkeypatch.setattr(study, "way_back", lambda *args, bn, **how: (asked.append(bn), 0.3)[1])
     of = Directions(here.model, small.train, k=2, bn=statistics, peak={"epochs": 1}, progress=False)
     how = {"reach": 0.1, "points": 3, "progress": False}
-    found = study.named_surfaces({HERE: of, THERE: of}, [("P.E.1", "N.E.2"), ("Gau.", "Mine")], small.train, **how)
+    planes = [("P.E.1", "N.E.2"), ("Gau.", "Mine")]
+    study.named_surfaces({HERE: of, THERE: of}, planes, small.train, **how)
+    asked.clear()
+    found = study.named_surfaces({HERE: of, THERE: of}, planes, small.train, **how)
     assert list(found) == [HERE, THERE]
     assert {name: grid.attrs["bn"] for name, grid in found[HERE].items()} == {
         "P.E.1 x N.E.2": handling,
