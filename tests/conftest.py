@@ -13,6 +13,7 @@ import pytest
 
 from landscape_utils.data.archives import Arrays
 from landscape_utils.data.datasets import Dataset, from_arrays
+from landscape_utils.kit import journal, store
 
 # Jupyter's platform folders warn about their own future otherwise, and warnings are errors here.
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
@@ -30,6 +31,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LANDSCAPE_OUT", raising=False)
     monkeypatch.delenv("LANDSCAPE_FIGURES", raising=False)
     return folder
+
+
+@pytest.fixture
+def kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every step of a journal as soon as it is done, however long keeping takes beside it."""
+    monkeypatch.setattr(journal, "PAUSE", 0.0)
+    monkeypatch.setattr(store, "SAVING", float("inf"))
 
 
 @pytest.fixture(scope="module")

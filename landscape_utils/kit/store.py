@@ -33,6 +33,7 @@ FORMAT = 1  # raise it when the same is computed differently: what is kept is th
 
 
 SAVING = 0.05  # of the time, at most, goes into keeping what a long computation has reached
+PART = "-part-"  # in the name of what is kept of a result until it is whole
 NO_SHELVES = ("app", "data", "locks", "out")  # what else lies in the cache folder
 
 
@@ -106,6 +107,11 @@ class Shelf:
     def drop(self, name: str) -> None:
         """Forget what has a name."""
         for path in self._files(name):
+            path.unlink(missing_ok=True)
+
+    def drop_parts(self, name: str) -> None:
+        """Forget a result's parts."""
+        for path in self.folder.glob(f"{name}{PART}*"):
             path.unlink(missing_ok=True)
 
     def _files(self, name: str) -> list[Path]:
@@ -207,16 +213,22 @@ def remembered(
     place = shelf(kind, key)
     with locked(place):
         dataset = place.get_dataset(name)
-        if dataset is not None and logits is not None:
-            probe = place.get_tensors("probe")
-            dataset = dataset if probe is not None and same_logits(probe["logits"], logits) else None
-        if dataset is None:
+        same = logits is None or _answers(place, logits)
+        if dataset is None or not same:
             before_computing()
-            dataset = compute()
-            if logits is not None:
+            if logits is not None and not same:  # and of what is kept nothing is this model's
+                place.drop(name)
+                place.drop_parts(name)
                 place.put_tensors("probe", {"logits": logits})
+            dataset = compute()
             place.put_dataset(name, dataset)
+            place.drop_parts(name)
     return dataset
+
+
+def _answers(place: Shelf, logits: Tensor) -> bool:
+    probe = place.get_tensors("probe")
+    return probe is not None and same_logits(probe["logits"], logits)
 
 
 def same_logits(before: Tensor, now: Tensor) -> bool:

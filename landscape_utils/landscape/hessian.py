@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from landscape_utils.data.pairs import Pairs
 from landscape_utils.engine.derivatives import BatchNormStatistics
 from landscape_utils.kit import store
 from landscape_utils.kit.clock import spent_on
+from landscape_utils.kit.journal import Journal
+from landscape_utils.kit.store import PART, Shelf
 from landscape_utils.landscape.hessian_operator import HessianOperator, Parameters, products_bar
 from landscape_utils.landscape.lanczos import Extremal, extremal_pairs, quadrature
 
@@ -86,23 +89,24 @@ def hessian_eigenpairs(
     smallest = min(k, operator.size // 2)
     largest = min(k, operator.size - smallest)
 
-    def pairs_of(operator: HessianOperator) -> xr.Dataset:
-        with products_bar("Hessian eigenpairs", None, progress) as tick:
+    def pairs_of(operator: HessianOperator, shelf: Shelf | None) -> xr.Dataset:
+        journal = Journal(shelf, f"{PAIRS}{PART}{operator.dtype}".replace(".", "-"))
+        with products_bar("Hessian eigenpairs", None, progress, tol) as tick:
             start = _gaussian(operator, np.random.SeedSequence(seed))
-            limits = {"tol": tol, "max_products": max_products}
-            extremal = extremal_pairs(operator, start, largest, smallest, tick=tick, **limits)  # type: ignore[arg-type]
+            limits: dict[str, Any] = {"tol": tol, "max_products": max_products}
+            extremal = extremal_pairs(operator, start, largest, smallest, tick=tick, journal=journal, **limits)
         return _pairs_dataset(extremal, largest, tol, operator)
 
-    def compute() -> xr.Dataset:
-        pairs = pairs_of(operator)
+    def compute(shelf: Shelf | None) -> xr.Dataset:
+        pairs = pairs_of(operator, shelf)
         if pairs.attrs["products"] == max_products or bool(pairs.converged.all()) or not _can_be_finer(operator):
             return pairs
         # Examples that are learned by heart leave second derivatives that float32 cannot hold.
-        finer = pairs_of(HessianOperator(model, data, parameters=parameters, dtype=torch.float64, bn=bn))
+        finer = pairs_of(HessianOperator(model, data, parameters=parameters, dtype=torch.float64, bn=bn), shelf)
         return finer.assign(eigenvector=finer.eigenvector.astype(pairs.eigenvector.dtype))
 
     settings = {"k": k, "tol": tol, "seed": seed, "max_products": max_products, "parameters": operator.names}
-    result = _kept("eigenpairs", PAIRS, settings, operator, compute) if cache else compute()
+    result = _kept("eigenpairs", PAIRS, settings, operator, compute) if cache else compute(None)
     if not bool(result.converged.all()):
         worst = result.attrs["largest_residual_ratio"]
         warnings.warn(
@@ -153,14 +157,19 @@ def _pairs_dataset(extremal: Extremal, largest: int, tol: float, operator: Hessi
 
 
 def _kept(
-    kind: str, name: str, settings: dict[str, object], operator: HessianOperator, compute: Callable[[], xr.Dataset]
+    kind: str,
+    name: str,
+    settings: dict[str, object],
+    operator: HessianOperator,
+    compute: Callable[[Shelf], xr.Dataset],
 ) -> xr.Dataset:
     """Look a result up by its name, unless the model answers a few examples otherwise than it did then."""
     of_batch = {} if operator.bn == "keep" else {"bn": operator.bn}
     settings = {**settings, **of_batch, "kind": kind, "dtype": operator.dtype}
     named = {name: str(value) for name, value in settings.items()}
     key = store.fingerprint(operator.model, [operator.inputs, operator.targets], named)
-    return store.remembered("spectra", key, name, compute, logits=operator.logits)
+    shelf = store.shelf("spectra", key)
+    return store.remembered("spectra", key, name, lambda: compute(shelf), logits=operator.logits)
 
 
 # --- density --------------------------------------------------------------------------------------------------
@@ -204,12 +213,12 @@ def hessian_density(
     operator = HessianOperator(model, data, parameters=parameters, bn=bn)
     steps = min(steps, operator.size)
 
-    def compute() -> xr.Dataset:
+    def compute(shelf: Shelf | None) -> xr.Dataset:
         nodes, weights = np.zeros((2, probes, steps))
         with products_bar("Hessian density", steps * probes, progress) as tick:
             for i, sequence in enumerate(np.random.SeedSequence(seed).spawn(probes)):
-                counted = _counted(operator, tick)
-                t, w = quadrature(counted, _gaussian(operator, sequence), steps)
+                journal = Journal(shelf, f"density{PART}{i}")
+                t, w = quadrature(_counted(operator, journal, tick), _gaussian(operator, sequence), steps)
                 nodes[i], weights[i, : len(w)] = t[-1], w
                 nodes[i, : len(t)] = t
         return xr.Dataset(
@@ -221,7 +230,7 @@ def hessian_density(
         )
 
     settings: dict[str, object] = {"steps": steps, "probes": probes, "seed": seed, "parameters": operator.names}
-    return _kept("density", "density", settings, operator, compute) if cache else compute()
+    return _kept("density", "density", settings, operator, compute) if cache else compute(None)
 
 
 def density_beside(pairs: xr.Dataset) -> xr.Dataset:
@@ -262,10 +271,12 @@ def _gaussian(operator: HessianOperator, sequence: np.random.SeedSequence) -> Te
     return torch.from_numpy(drawn).to(operator.device, operator.dtype)
 
 
-def _counted(operator: HessianOperator, tick: Callable[[int, float | None], None]) -> Callable[[Tensor], Tensor]:
+def _counted(
+    operator: HessianOperator, journal: Journal, tick: Callable[[int, float | None], None]
+) -> Callable[[Tensor], Tensor]:
     def product(vector: Tensor) -> Tensor:
         with spent_on("landscapes"):
-            image = operator(vector)
+            image = journal.step(lambda: operator(vector))
         tick(0, None)
         return image
 

@@ -13,6 +13,7 @@ the graphs of the batches' gradients from product to product, as many as fit int
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -270,14 +271,27 @@ class HessianOperator:
 
 
 @contextmanager
-def products_bar(what: str, total: int | None, progress: bool) -> Iterator[Callable[[int, float | None], None]]:
-    """Show products, and the worst residual ratio where there is one."""
+def products_bar(
+    what: str, total: int | None, progress: bool, tol: float = 0.0
+) -> Iterator[Callable[[int, float | None], None]]:
+    """Show products, and the worst residual ratio where there is one: how many are left until it is `tol` is guessed.
+
+    It falls about as a geometric series, so that the guess is the line through its logarithms.
+    """
+    first: tuple[int, float] | None = None
     with tqdm(total=total, desc=what, unit="product", disable=not progress, **BAR) as bar:
 
         def tick(_: int, ratio: float | None) -> None:
+            nonlocal first
             bar.update()
-            if ratio is not None:
-                bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
+            if ratio is None:
+                return
+            bar.set_postfix_str(f"worst residual ratio {ratio:.1e}", refresh=False)
+            if first is None and math.isfinite(ratio):
+                first = bar.n, ratio
+            if first is not None and tol < ratio < first[1]:
+                left = (bar.n - first[0]) * math.log(ratio / tol) / math.log(first[1] / ratio)
+                bar.total = bar.n + math.ceil(left)
 
         yield tick
 

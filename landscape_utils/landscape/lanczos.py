@@ -19,6 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from landscape_utils.kit.journal import Journal
+
 Product = Callable[[Tensor], Tensor]
 
 BASIS = 200  # vectors; beyond that orthogonalising costs as much as the products it saves
@@ -60,6 +62,7 @@ def extremal_pairs(
     max_products: int,
     tick: Callable[[int, float], None],
     basis: int | None = None,
+    journal: Journal | None = None,
 ) -> Extremal:
     """Find the largest and smallest eigenvalues of a symmetric operator, with their vectors.
 
@@ -75,11 +78,21 @@ def extremal_pairs(
         max_products: an upper limit.
         tick: called after each product with the products so far and the worst ratio, as estimated.
         basis: vectors kept at most; by default as many as are of use and fit into 4 GiB.
+        journal: where products are kept, and at a restart what is left of them; by default nowhere.
     """
     wanted = largest + smallest
-    space = _Space(product, start, basis or _basis_size(start, wanted))
+    journal = journal or Journal(None, "")
+    space = _Space(lambda v: journal.step(lambda: product(v)), start, basis or _basis_size(start, wanted))
     settled: Tensor | None = None
     chain, longest = 0, 0
+    if journal.state is not None:
+        settled, (chain, longest) = journal.state.get("settled"), journal.state["chains"].tolist()
+        space.resume(journal.state)
+
+    def state() -> dict[str, Tensor]:
+        before = {} if settled is None else {"settled": settled}
+        return {**space.state(), **before, "chains": torch.tensor([chain, longest])}
+
     while True:
         space.grow()
         chain += 1
@@ -105,11 +118,13 @@ def extremal_pairs(
                     return result
                 settled, longest, chain = values, max(longest, chain), 0
                 space.restart(order, fresh=True)
+                journal.turn(state)
                 continue
             if ratio < tol / 2 and start.dtype != torch.float64:
                 return result
         if space.crowded:
             space.restart(_both_ends(len(mixes), largest, smallest), fresh=False)
+            journal.turn(state)
 
 
 def quadrature(product: Product, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -198,6 +213,22 @@ class _Space:
         self._projected[range(self.used), range(self.used)] = values[order]
         if fresh:
             self._next = self._anything()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a restart left, from which `resume` goes on."""
+        nodes, weights = self.measure()
+        rows = {"basis": self._basis[: self.used], "products": self._products[: self.used], "next": self._next}
+        numbers = {"values": self.projected.diagonal(), "counts": torch.tensor([self.products, self.ended])}
+        return {**rows, **numbers, "random": self._random.get_state(), "nodes": nodes, "weights": weights}
+
+    def resume(self, state: dict[str, Tensor]) -> None:
+        """Go on from where another run restarted."""
+        self.used, (self.products, ended) = len(state["basis"]), state["counts"].tolist()
+        self._basis[: self.used], self._products[: self.used] = state["basis"], state["products"]
+        self._projected[range(self.used), range(self.used)] = state["values"]
+        self._next, self.ended = state["next"].to(self._basis), bool(ended)
+        self._random.set_state(state["random"])
+        self._measure = state["nodes"], state["weights"]
 
     def pairs(self, values: Tensor, picked: Tensor) -> Extremal:
         """Combine the basis into Ritz vectors, and the products into their residuals."""

@@ -12,15 +12,19 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.engine.features import activations
 from landscape_utils.kit import store
+from landscape_utils.kit.journal import Journal
+from landscape_utils.kit.store import PART, Shelf
 from landscape_utils.kit.workers import remembered_each
 from landscape_utils.training.runs import Epoch, Run
 
 NEIGHBOURS = 15  # UMAP's default
 VOTERS = 10
+PLANES = "planes"  # the file
 
 
 def plane(features: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
@@ -71,12 +75,19 @@ def planes(
     jobs = []
     for run in runs:
         key = store.digest({"format": store.FORMAT, "run": run.shelf.folder.name, **places, **drawing})
-        jobs.append((key, partial(tuple, (run, epochs, layers, *drawing.values()))))
-    return remembered_each("geometry", "planes", jobs, _embedded, progress=progress)
+        shelf = store.shelf("geometry", key)
+        jobs.append((key, partial(tuple, (shelf, run, epochs, layers, *drawing.values()))))
+    return remembered_each("geometry", PLANES, jobs, _embedded, progress=progress)
 
 
 def _embedded(
-    run: Run, epochs: Sequence[Epoch], layers: Sequence[str], count: int, classes: Sequence[int], seed: int
+    shelf: Shelf,
+    run: Run,
+    epochs: Sequence[Epoch],
+    layers: Sequence[str],
+    count: int,
+    classes: Sequence[int],
+    seed: int,
 ) -> xr.Dataset:
     labels, shown = run.labels(), torch.tensor(classes)
     random = torch.Generator().manual_seed(seed)
@@ -93,10 +104,15 @@ def _embedded(
         names.append(own)
     images = torch.cat(inputs)
     by_epoch = {e: activations(run.model(e), images, list(layers)) for e in epochs}
-    position = np.array([[plane(by_epoch[e][layer], seed=seed) for layer in layers] for e in epochs])
+    journal = Journal(shelf, f"{PLANES}{PART}positions")
+
+    def of(epoch: Epoch, layer: str) -> Tensor:
+        return journal.step(lambda: torch.from_numpy(plane(by_epoch[epoch][layer], seed=seed)))
+
+    position = torch.stack([torch.stack([of(epoch, layer) for layer in layers]) for epoch in epochs])
     return xr.Dataset(
         {
-            "position": (("epoch", "layer", "example", "axis"), position),
+            "position": (("epoch", "layer", "example", "axis"), position.numpy()),
             "label": (("subset", "example"), torch.cat(names, 1).numpy()),
         },
         coords={"epoch": list(map(str, epochs)), "layer": list(layers), "subset": list(SUBSETS)},

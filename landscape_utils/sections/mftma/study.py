@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
 from landscape_utils.data.labels import SUBSETS, PermutedLabels
 from landscape_utils.engine.features import class_manifolds
 from landscape_utils.engine.layers import Layer, main_layers
 from landscape_utils.kit import store
 from landscape_utils.kit.devices import default_device
+from landscape_utils.kit.journal import Journal
+from landscape_utils.kit.store import PART, Shelf
 from landscape_utils.kit.workers import remembered_each
 from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
@@ -70,6 +73,7 @@ def geometry(
     layers: Sequence[str] | None = None,
     subsets: Sequence[str] = SUBSETS,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> xr.Dataset:
     """Measure the manifolds of the label subsets, layer by layer (geometry of memorization, section 3.2).
 
@@ -83,6 +87,7 @@ def geometry(
         layers: names, `pixels` for the input; by default all of `places`.
         subsets: among unpermuted, permuted, restored and test.
         seed: of the drawn points and of the Gaussian vectors.
+        journal: where each layer's numbers are kept; by default nowhere.
 
     Returns:
         Dataset over (subset, layer): capacity, radius, dimension, centre_correlation, rank, lower_bound (2 / M) and
@@ -94,6 +99,7 @@ def geometry(
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in names]
     shape = (len(subsets), len(names))
     measured = {name: np.full(shape, np.nan) for name in (*QUANTITIES, "rank", "lower_bound", "ball_capacity")}
+    journal = journal or Journal(None, "")
     for i, subset in enumerate(subsets):
         part = labels.subset(subset)
         if not part.size:
@@ -101,13 +107,19 @@ def geometry(
         how: dict[str, Any] = {"classes": sampling.classes, "points": sampling.points}
         clouds = class_manifolds(model, part, names=kinds, pixels=PIXELS in names, seed=seed, **how)
         for j, name in enumerate(names):
-            for quantity, value in subset_geometry(clouds[name], sampling.n_t, seed).items():
-                measured[quantity][i, j] = value
+            found = journal.step(partial(_numbers, measured, clouds[name], sampling.n_t, seed))
+            for quantity, value in zip(measured.values(), found, strict=True):
+                quantity[i, j] = value
     return xr.Dataset(
         {name: (("subset", "layer"), values) for name, values in measured.items()},
         coords={"subset": list(subsets), "layer": names, "depth": ("layer", [place.depth for place in chosen])},
         attrs={"points": sampling.points, "n_t": sampling.n_t},
     )
+
+
+def _numbers(names: Iterable[str], clouds: Mapping[str, Any], n_t: int, seed: int) -> Tensor:
+    found = subset_geometry(clouds, n_t, seed)
+    return torch.tensor([found[name] for name in names], dtype=torch.float64)
 
 
 def subset_geometry(clouds: Mapping[str, Any], n_t: int, seed: int = 0) -> dict[str, float]:
@@ -129,14 +141,16 @@ def geometries(
         progress: show a bar.
     """
 
-    def work(run: Run, epoch: Epoch) -> xr.Dataset:
-        return geometry(run.model(epoch).to(default_device()), labels_of(run), sampling, seed=run.spec.seed, **chosen)
+    def work(shelf: Shelf, run: Run, epoch: Epoch) -> xr.Dataset:
+        model, journal = run.model(epoch).to(default_device()), Journal(shelf, f"geometry{PART}layers")
+        return geometry(model, labels_of(run), sampling, seed=run.spec.seed, journal=journal, **chosen)
 
     jobs = []
     for run, epoch in places:
         number = {"initial": 0, "best": run.best_epoch, "final": run.about["last"]}.get(str(epoch), epoch)
         key = {"format": store.FORMAT, "run": run.shelf.folder.name, "epoch": number, **asdict(sampling), **chosen}
-        jobs.append((store.digest(key), partial(tuple, (run, epoch))))
+        named = store.digest(key)
+        jobs.append((named, partial(tuple, (store.shelf("geometry", named), run, epoch))))
     return remembered_each("geometry", "geometry", jobs, work, progress=progress)
 
 
@@ -283,13 +297,14 @@ def capacities(runs: Sequence[Run], layers: Sequence[str], counting: Counting) -
     jobs = []
     for run in runs:
         what = {"run": run.shelf.folder.name, "layers": list(layers), "structure": "removed", **asdict(counting)}
-        jobs.append((store.digest({"format": store.FORMAT, **what}), partial(tuple, (run, layers, counting))))
+        key = store.digest({"format": store.FORMAT, **what})
+        jobs.append((key, partial(tuple, (store.shelf("geometry", key), run, layers, counting))))
     every = remembered_each("geometry", "capacities", jobs, _counted)
     return xr.concat(every, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
-def _counted(run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
-    model, labels = run.model(), labels_of(run)
+def _counted(shelf: Shelf, run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
+    model, labels, journal = run.model(), labels_of(run), Journal(shelf, f"capacities{PART}layers")
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]
     counts = {
@@ -303,15 +318,21 @@ def _counted(run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
         how: dict[str, Any] = {"classes": counting.classes, "points": counting.points}
         clouds = class_manifolds(model, part, names=kinds, pixels=False, **how)
         for j, name in enumerate(names):
-            theory = mftma(clouds[name], n_t=counting.n_t)
-            counts["mean_field"][i, j], counts["mean_field_error"][i, j] = theory["capacity"], theory["capacity_error"]
-            with suppress(TooFewFeatures):  # NaN stays
-                found = empirical_capacity(
-                    without_structure(clouds[name]), dichotomies=counting.dichotomies, progress=False
-                )
-                counts["empirical"][i, j], counts["low"][i, j], counts["high"][i, j] = found[:3]
+            found = journal.step(partial(_both_capacities, clouds[name], counting))
+            for quantity, value in zip(counts.values(), found, strict=True):
+                quantity[i, j] = value
     return xr.Dataset(
         {name: (("subset", "layer"), values) for name, values in counts.items()},
         coords={"subset": list(SUBSETS), "layer": names},
         attrs=asdict(counting),
     )
+
+
+def _both_capacities(clouds: Mapping[str, Any], counting: Counting) -> Tensor:
+    """Predict and count: mean_field, mean_field_error, empirical, low, high."""
+    theory = mftma(clouds, n_t=counting.n_t)
+    counted = [np.nan] * 3
+    with suppress(TooFewFeatures):
+        found = empirical_capacity(without_structure(clouds), dichotomies=counting.dichotomies, progress=False)
+        counted = [found.capacity, found.low, found.high]
+    return torch.tensor([float(theory["capacity"]), float(theory["capacity_error"]), *counted], dtype=torch.float64)

@@ -44,7 +44,8 @@ def test_the_callers_model_is_as_before(name: str, fail: bool, monkeypatch: pyte
     for p, grad in zip(model.parameters(), grads, strict=True):
         assert p.grad is (grad and grad[0])
         assert grad is None or torch.equal(grad[0], grad[1])
-    assert store.shelves("spectra") == [] if fail else len(store.shelves("spectra")) == 1
+    (place,) = store.shelves("spectra")
+    assert place.has(hessian.PAIRS) != fail
 
 
 def test_with_the_batchs_statistics_the_eigenpairs_are_those_of_training_mode() -> None:
@@ -230,3 +231,62 @@ def test_densities_and_traces_refuse_too_little() -> None:
         hessian.hessian_density(model, data, steps=0)
     with pytest.raises(ValueError, match="probes is 1; a standard error needs at least 2"):
         traces.hessian_trace(model, data, probes=1)
+
+
+@pytest.mark.parametrize("kind", ["eigenpairs", "density"])
+def test_a_spectrum_that_was_interrupted_repeats_no_product_and_keeps_none_in_the_end(
+    kind: str, kept_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(**how: bool) -> xr.Dataset:
+        if kind == "eigenpairs":
+            return hessian.hessian_eigenpairs(model, data, 2, progress=False, **how)
+        return hessian.hessian_density(model, data, steps=6, probes=2, progress=False, **how)
+
+    model, data = network("mlp"), images()
+    whole = found(cache=False)
+    stop, taken, multiply = 8, 0, HessianOperator.__call__
+
+    def counted(operator: HessianOperator, vector: Tensor) -> Tensor:
+        nonlocal taken
+        if taken == stop:
+            raise KeyboardInterrupt
+        taken += 1
+        return multiply(operator, vector)
+
+    monkeypatch.setattr(HessianOperator, "__call__", counted)
+    with pytest.raises(KeyboardInterrupt):
+        found()
+    (place,) = store.shelves("spectra")
+    assert list(place.folder.glob("*-part-*"))
+    stop = -1
+    xr.testing.assert_identical(found(), whole)
+    assert taken == whole.attrs.get("products", 12)
+    assert not list(place.folder.glob("*-part-*"))
+
+
+def test_products_of_a_model_that_answered_otherwise_are_not_gone_on_from(
+    kept_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Net(nn.Linear):
+        scale = 1.0
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flatten(1)) * self.scale
+
+    x, y = images()
+    model, taken, multiply = Net(x[0].numel(), 4).double(), 0, HessianOperator.__call__
+
+    def stopped(operator: HessianOperator, vector: Tensor) -> Tensor:
+        nonlocal taken
+        taken += 1
+        if taken == 4:
+            raise KeyboardInterrupt
+        return multiply(operator, vector)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HessianOperator, "__call__", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            hessian.hessian_eigenpairs(model, (x, y), 1, progress=False)
+    Net.scale = 2.0
+    fresh = hessian.hessian_eigenpairs(model, (x, y), 1, progress=False, cache=False)
+    xr.testing.assert_identical(hessian.hessian_eigenpairs(model, (x, y), 1, progress=False), fresh)

@@ -1,6 +1,9 @@
+import math
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
 
 from landscape_utils.engine import space
 from landscape_utils.landscape import hessian_operator
@@ -138,3 +141,14 @@ def test_wrong_vectors_and_weights_are_refused() -> None:
         quiet(model, data)
     with pytest.raises(ValueError, match="targets must be 0 to 3"):
         HessianOperator(network("mlp"), (data[0], data[1] + 4))
+
+
+def test_a_bar_guesses_how_many_products_are_left_as_the_ratio_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[tqdm] = []
+    monkeypatch.setattr(hessian_operator, "tqdm", lambda **how: bars.append(tqdm(**how)) or bars[0])
+    with hessian_operator.products_bar("x", None, True, 1e-6) as tick:
+        totals = []
+        for i in range(4):
+            tick(i, [math.inf, 1.0, 1.0, 1e-2][i])
+            totals.append(bars[0].total)
+    assert totals == [None, None, None, 8]  # 2 decades in the two products since the first ratio: 4 more

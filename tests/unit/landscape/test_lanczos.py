@@ -1,9 +1,15 @@
+import math
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from landscape_utils.kit import store
+from landscape_utils.kit.journal import Journal
 from landscape_utils.landscape import lanczos
 from tests.unit.landscape.conftest import images, quiet
 
@@ -30,10 +36,19 @@ def test_both_ends_of_any_symmetric_matrix(size: int, largest: int, smallest: in
     torch.testing.assert_close(found.residuals, true, rtol=1e-3, atol=1e-9)
 
 
+def symmetric(values: Tensor) -> Tensor:
+    """Turn a diagonal matrix at random."""
+    random = torch.randn(len(values), len(values), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q = torch.linalg.qr(random).Q
+    return q * values @ q.T
+
+
+OUTLIERS = torch.cat([torch.linspace(-1, 1, 400), torch.tensor([1.2, 1.1, -1.2, -1.1])]).double()
+ZEROS = torch.cat([torch.zeros(60), torch.tensor([3.0, 2.0])]).double()  # of which one Krylov space sees one
+
+
 def test_a_small_basis_restarts_and_finds_the_same() -> None:
-    values = torch.cat([torch.linspace(-1, 1, 400), torch.tensor([1.2, 1.1, -1.2, -1.1])]).double()
-    q = torch.linalg.qr(torch.randn(404, 404, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
-    a = q * values @ q.T
+    a = symmetric(OUTLIERS)
     whole, restarted = extremal(a, 3, 2, basis=404), extremal(a, 3, 2, basis=25)
     torch.testing.assert_close(restarted.values, torch.tensor([1.2, 1.1, 1, -1.2, -1.1]).double())
     torch.testing.assert_close(whole.values, restarted.values)
@@ -65,3 +80,32 @@ def test_a_zero_operator_has_zeros_only() -> None:
     found = extremal(torch.zeros(30, 30, dtype=torch.float64), 2, 2)
     assert not found.values.any()
     assert not found.ratios.any()
+
+
+@pytest.mark.parametrize(("values", "stops"), [(OUTLIERS, (5, 24, 26, 61)), (ZEROS, (2, 4, 7))])
+def test_wherever_a_run_is_stopped_the_next_one_repeats_no_product_and_ends_bit_for_bit_the_same(
+    values: Tensor, stops: tuple[int, ...], tmp_path: Path, kept_at_once: None
+) -> None:
+    a, taken = symmetric(values), 0
+    start = torch.randn(len(a), generator=torch.Generator().manual_seed(1), dtype=a.dtype)
+
+    def run(stop: float, shelf: store.Shelf | None) -> lanczos.Extremal:
+        def product(v: Tensor) -> Tensor:
+            nonlocal taken
+            if taken == stop:
+                raise KeyboardInterrupt
+            taken += 1
+            return a @ v
+
+        how = {"tol": 1e-8, "max_products": 3000, "tick": lambda *_: None, "basis": 25, "journal": Journal(shelf, "x")}
+        return lanczos.extremal_pairs(product, start, 3, 2, **how)
+
+    whole, products = run(math.inf, None), taken
+    taken = 0
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            run(stop, store.Shelf(tmp_path))
+    found = run(math.inf, store.Shelf(tmp_path))
+    assert taken == products == found.products > stops[-1]
+    for name, value in whole._asdict().items():
+        assert torch.equal(torch.as_tensor(getattr(found, name)), torch.as_tensor(value)), name

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from landscape_utils import RunSpec, train
 from landscape_utils.memorization import embeddings
@@ -55,3 +56,22 @@ def test_permuted_and_restored_are_the_same_examples(first_columns: None) -> Non
     assert bool((label.sel(subset="permuted") != label.sel(subset="restored")).where(both, False).any())
     assert found.attrs["classes"] == list("OCF")
     assert not np.array_equal(*found["position"].values)
+
+
+def test_planes_that_were_interrupted_are_embedded_once(kept_at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        taken.append(1)
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        return np.asarray(features)[:, :2]
+
+    taken: list[int] = []
+    monkeypatch.setattr(embeddings, "plane", counted)
+    kind: Mapping[str, object] = {"dataset": "glyphs10", "model": "fcn", "train_size": 80, "test_size": 40, "epochs": 1}
+    run = train(RunSpec(**kind, epsilon=0.5), progress=False)  # type: ignore[arg-type]
+    how = {"count": 30, "classes": [0, 2, 5], "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        planes([run], ("initial", "final"), ["1", "3"], **how)  # type: ignore[arg-type]
+    (found,) = planes([run], ("initial", "final"), ["1", "3"], **how)  # type: ignore[arg-type]
+    assert len(taken) == 5
+    assert len(np.unique(found["position"].values.reshape(4, -1), axis=0)) == 4

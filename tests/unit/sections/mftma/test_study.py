@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 from landscape_utils import RunSpec, ball_capacity, class_manifolds, empirical_capacity, mftma, train
+from landscape_utils.kit import store
 from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.memorized import trained
@@ -100,6 +101,34 @@ def test_capacities_are_both_without_what_the_centres_share(run: Run) -> None:
     one = found.sel(seed=0, subset="test", layer="3")
     assert float(one["empirical"]) == counted.capacity
     assert float(one["mean_field"]) == float(mftma(clouds, n_t=10)["capacity"])
+
+
+@pytest.mark.parametrize("kind", ["geometry", "capacities"])
+def test_what_was_interrupted_measures_no_layer_twice(
+    kind: str, run: Run, kept_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> xr.Dataset:
+        if kind == "geometry":
+            return study.geometries([(run, "final")], SAMPLING, progress=False)[0]
+        return study.capacities([run], ["1", "3"], study.Counting(points=2, n_t=10, dichotomies=10, classes=8))
+
+    def counted(*args: object, **how: object) -> xr.Dataset:
+        taken.append(1)
+        if len(taken) == stop:
+            raise KeyboardInterrupt
+        return mftma(*args, **how)  # type: ignore[arg-type]
+
+    taken, stop = list[int](), 6
+    monkeypatch.setattr(study, "mftma", counted)
+    with pytest.raises(KeyboardInterrupt):
+        found()
+    stop = 0
+    resumed = found()
+    assert len(taken) == resumed.sizes["subset"] * resumed.sizes["layer"] + 1
+    for shelf in store.shelves("geometry"):
+        assert [path.name.split(".")[0] for path in shelf.folder.iterdir()] == [kind]
+        shelf.drop(kind)
+    xr.testing.assert_identical(found(), resumed)
 
 
 def test_planes_of_several_runs_tell_how_many_agree(monkeypatch: pytest.MonkeyPatch) -> None:
