@@ -1,10 +1,14 @@
 """The project's own files agree with one another."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import nbformat
+import pytest
 import yaml
 
 from tests import ROOT
@@ -64,3 +68,17 @@ def test_licence_and_citation() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert len(citation["references"]) == 4
     assert citation["license"] == "BSD-3-Clause"
+
+
+def test_the_first_cell_of_code_installs_the_package_in_colab_and_does_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notebooks = [nbformat.read(path, as_version=4) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    (source,) = {next(cell.source for cell in notebook.cells if cell.cell_type == "code") for notebook in notebooks}
+    asked: list[tuple[str, str]] = []
+    shell = SimpleNamespace(run_line_magic=lambda *given: asked.append(given))
+    exec(source, {"get_ipython": lambda: shell})  # the notebooks' own
+    assert not asked
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    exec(source, {"get_ipython": lambda: shell})
+    assert asked == [("pip", "install --quiet landscape-utils")]
