@@ -53,13 +53,9 @@ house: setup
 lab: setup
 	$(BIN)/landscape lab
 
+# Writes docs/benchmarks.md. The three large jobs take half an hour: python -m tests.benchmarks.large
 bench: setup
-	$(BIN)/python -m tests.benchmarks.landscape
-	$(BIN)/python -m tests.benchmarks.training
-	$(BIN)/python -m tests.benchmarks.hessian
-	$(BIN)/python -m tests.benchmarks.homogeneous
-	$(BIN)/python -m tests.benchmarks.mftma
-	$(BIN)/python -m tests.benchmarks.sweep
+	$(BIN)/python -m tests.benchmarks
 
 faults: setup
 	$(BIN)/python -m pytest tests/unit/kit/test_store.py tests/unit/training/test_training.py -k "kill or truncated or flipped or full" --kills 20

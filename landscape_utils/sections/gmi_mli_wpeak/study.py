@@ -190,12 +190,13 @@ def descents(
     looked_at = {p: here for p, here in around.items() if p.seed == seed or len(here.weights) >= LARGE}
 
     def of(place: Perturbed, here: Directions) -> tuple[list[Line], list[Line]]:
-        both = Directions(here.model, images, own={"Best Gau.": most_overlapping(here)[0]}, progress=False)
-        near, far = (
-            [draw(of, name, images, Walk(None, scale=times * s, points=points), place=place) for s in (0.01, 0.1, 1.0)]
-            for of, name, times in ((here, "Neg. Grad.", 1), (both, "Best Gau.", 10))
-        )
-        return near, far
+        def lines(around: Directions, name: str, times: int) -> list[Line]:
+            walks = [Walk(None, scale=times * s, points=points) for s in (0.01, 0.1, 1.0)]
+            return [draw(around, name, images, walk, place=place) for walk in walks]
+
+        near = lines(here, "Neg. Grad.", 1)
+        best = Directions(here.model, images, own={"Best Gau.": most_overlapping(here)[0]}, progress=False)
+        return near, lines(best, "Best Gau.", 10)
 
     return by_model(of, looked_at, "gradients")
 
