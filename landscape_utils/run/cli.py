@@ -156,8 +156,7 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
 
 
 def _print_costs(path: Path, one: Session | None) -> None:
-    from landscape_utils.run.costs import estimate
-    from landscape_utils.training.training import finished
+    from landscape_utils.run import costs
 
     if one is None:
         print(f"{path.stem}: no training")
@@ -165,13 +164,16 @@ def _print_costs(path: Path, one: Session | None) -> None:
     data = one.load_data(download=False)
     print(f"{path.stem}, profile {one.profile}, {data.sizes}")
     seconds = memory = disk = 0.0
-    for name, specs in one.specs().items():
-        cost = estimate(specs[0], data)
-        for spec in specs:
-            done = finished(spec, data) is not None
-            state = "done already" if done else f"{_duration(cost.seconds)}, {_bytes(cost.disk)} on disk"
-            print(f"  {name}, {spec.recipe}, {spec.settled().epochs} epochs, seed {spec.seed}: {state}")
-            seconds, disk = seconds + (0 if done else cost.seconds), disk + (0 if done else cost.disk)
+    seen: set[str] = set()
+    for name, specs in profiles.every_training(one).items():
+        left = costs.left_of(specs, seen)
+        what = f"  {name}, {specs[0].recipe}, {specs[0].settled().epochs} epochs, {len(specs)} trainings"
+        if not left:
+            print(f"{what}: done already, or counted above")
+            continue
+        cost = costs.estimate(left[0], costs.data_of(left[0]))
+        print(f"{what}: {len(left)} times {_duration(cost.seconds)}, {_bytes(cost.disk)} on disk")
+        seconds, disk = seconds + len(left) * cost.seconds, disk + len(left) * cost.disk
         memory = max(memory, cost.memory)
     free = psutil.disk_usage(str(_existing(home()))).free
     print(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from landscape_utils.data.datasets import Dataset
+from landscape_utils.data.datasets import Dataset, load_dataset
 from landscape_utils.kit.devices import default_device
 from landscape_utils.training.models import build_model
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.state import memory_format
+from landscape_utils.training.training import find, finished
 
 
 class Cost(NamedTuple):
@@ -46,6 +49,31 @@ def estimate(spec: RunSpec, data: Dataset) -> Cost:
         seconds=recipe.epochs * (steps * step + evaluation),
         memory=images + (3 + slots) * weights + activations,
         disk=(3 + len(set(spec.kept_epochs()))) * weights,
+    )
+
+
+def left_of(specs: Sequence[RunSpec], seen: set[str]) -> list[RunSpec]:
+    """List the trainings that are neither finished nor seen before, and note all of them as seen."""
+    left = []
+    for spec in specs:
+        place = find(spec, data_of(spec)).folder.name
+        if place not in seen and finished(spec, data_of(spec)) is None:
+            left.append(spec)
+        seen.add(place)
+    return left
+
+
+def data_of(spec: RunSpec) -> Dataset:
+    """Load a specification's data; those of the last one are kept."""
+    return _drawn(spec.dataset, spec.train_size, spec.test_size, spec.difficulty, spec.image_size, spec.data_seed)
+
+
+@lru_cache(maxsize=1)
+def _drawn(
+    dataset: str, train: int | None, test: int | None, difficulty: float | None, size: int | None, seed: int
+) -> Dataset:
+    return load_dataset(
+        dataset, train_size=train, test_size=test, difficulty=difficulty, image_size=size, seed=seed, download=False
     )
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landscape_utils.kit.errors import unknown
 from landscape_utils.suite.notebooks import PACKAGE, notebook_names
+
+if TYPE_CHECKING:
+    from landscape_utils.suite.session import Session
+    from landscape_utils.training.recipes import RunSpec
 
 Rule = tuple[Callable[[Any], object], str]
 Profiles = dict[str, dict[str, Any]]
@@ -70,6 +75,14 @@ def trainings(notebook: str) -> str | None:
     """Name the notebook whose trainings a notebook reads; None where it has its own."""
     shared = getattr(_facts(notebook), "TRAININGS", None)
     return next(name for name in names() if section(name) == shared) if shared else None
+
+
+def every_training(session: Session) -> dict[str, list[RunSpec]]:
+    """List all that a notebook trains, by what it is for: what its section lists, or else a run a seed."""
+    name = f"landscape_utils.sections.{section(session.notebook)}"
+    study = import_module(f"{name}.study") if find_spec(f"{name}.study") else None
+    listed: Callable[[Session], dict[str, list[RunSpec]]] = getattr(study, "every_training", type(session).specs)
+    return listed(session)
 
 
 def rules(notebook: str) -> dict[str, Rule]:

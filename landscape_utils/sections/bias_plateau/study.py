@@ -18,6 +18,7 @@ from landscape_utils.kit.devices import default_device
 from landscape_utils.plateau import plateau
 from landscape_utils.plateau.paths import Scheme, path
 from landscape_utils.plateau.plateau import ALPHAS, interpolate
+from landscape_utils.suite.session import Session
 from landscape_utils.training.history import last_bias
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Run, load_data
@@ -53,8 +54,7 @@ class Network:
 
     def variant(self, **options: Any) -> Network:
         """Change the architecture's options (`depth`, `init_scale`, `bias`)."""
-        changed = [replace(s, model_options={**s.model_options, **options}) for s in self.specs]
-        return replace(self, specs=changed)
+        return replace(self, specs=changed(self.specs, **options))
 
     def runs(self, *, progress: bool = True) -> list[Run | None]:
         """Train every seed, or read it back; None for one whose loss does not stay finite."""
@@ -92,6 +92,11 @@ class Way:
         return plateau.plateau_length(self.curve, variable)
 
 
+def changed(specs: Sequence[RunSpec], **options: Any) -> list[RunSpec]:
+    """Change the architecture's options."""
+    return [replace(s, model_options={**s.model_options, **options}) for s in specs]
+
+
 def network(specs: Sequence[RunSpec], *, images: int, data: Dataset | None = None) -> Network:
     """Prepare an architecture on its data.
 
@@ -123,7 +128,11 @@ def from_small_weights(network: Network, depths: Sequence[int]) -> dict[int, Net
 
     The weights' scale is 0.02^(1/r), so that at every depth the initial output is about 1/50 of Glorot's.
     """
-    return {r: network.variant(depth=r, bias="last", init_scale=round(VANISHING ** (1 / r), 3)) for r in depths}
+    return {r: network.variant(**_small(r)) for r in depths}
+
+
+def _small(depth: int) -> dict[str, Any]:
+    return {"depth": depth, "bias": "last", "init_scale": round(VANISHING ** (1 / depth), 3)}
 
 
 def ways(network: Network, variant: str = "", scheme: Scheme = "linear", *, progress: bool = True) -> list[Way]:
@@ -276,10 +285,43 @@ def small_runs(network: Network, *, train_size: int, test_size: int, epochs: int
 
     Seeds whose loss does not stay finite are left out.
     """
-    how: dict[str, Any] = {"train_size": train_size, "test_size": test_size, "epochs": epochs, "batch_size": train_size}
-    specs = [replace(network.specs[0], seed=i, data_seed=i, **how) for i in range(seeds)]
+    specs = small_specs(network.specs[0], train_size=train_size, test_size=test_size, epochs=epochs, seeds=seeds)
     runs = replace(network, specs=specs, data=None).runs(progress=False)
     return [run for run in runs if run is not None]
+
+
+def small_specs(spec: RunSpec, *, train_size: int, seeds: int, **how: int) -> list[RunSpec]:
+    """Specify the trainings of `small_runs`."""
+    every: dict[str, Any] = {"train_size": train_size, "batch_size": train_size, **how}
+    return [replace(spec, seed=i, data_seed=i, **every) for i in range(seeds)]
+
+
+def every_training(setup: Session) -> dict[str, list[RunSpec]]:
+    """List what the notebook trains, by what it is for; some are there for several things."""
+    own, specs = setup.own, setup.specs()
+    first, last = setup.architectures[0], setup.architectures[-1]
+    simple = elsewhere(specs[first], own["simple"], size=own["simple_size"], seeds=own["simple_seeds"])
+    nets = {f"{first} on {own['simple']}": simple, f"{last} on {setup.dataset}": specs[last]}
+    for name in own["others"]:
+        architecture, dataset = name.split(" on ")
+        seeds = own["simple_seeds"] if architecture == first else None
+        nets[name] = elsewhere(specs[architecture], dataset, seeds=seeds)
+    scales = {name: [{"init_scale": s} for s in own["scales"].get(name, [1.0])] for name in (first, last)}
+    options = {name: [{"bias": False}] for name in nets}
+    small = min(own["scales"].get(first, [1.0]))
+    of_simple, of_deep = list(nets)[:2]
+    options[of_simple] += [{"init_scale": small, "bias": False}, *scales[first], *map(_small, own["depths"])]
+    options[of_simple] += [{"depth": depth} for depth in own["depths"]]
+    options[of_deep] += scales[last]
+    groups = dict(nets)
+    for name, every in options.items():
+        groups |= {f"{name}, {_spelled(one)}": changed(nets[name], **one) for one in every}
+    groups[f"{of_simple}, {own['small']['train_size']} images"] = small_specs(simple[0], **own["small"])
+    return groups
+
+
+def _spelled(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())
 
 
 def orders(runs: Sequence[Run]) -> xr.Dataset:

@@ -25,6 +25,7 @@ from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
+from landscape_utils.suite.session import Session
 from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.runs import Epoch, Run
 from landscape_utils.training.several import train_each
@@ -192,8 +193,7 @@ def by_epsilon(
         Dataset over (epsilon, seed, subset, layer), as `geometry` gives, with `train_accuracy` over (epsilon, seed).
     """
     others = [share for share in shares if share != runs[0].spec.epsilon]
-    specs = [replace(run.spec, epsilon=share, checkpoints=()) for share in others for run in runs[:seeds]]
-    every = [*runs[:seeds], *train_each(specs)]
+    every = [*runs[:seeds], *train_each(share_specs([run.spec for run in runs[:seeds]], others))]
     measured = geometries([(run, "final") for run in every], sampling, layers=list(layers))
     rows = []
     for share in sorted({run.spec.epsilon for run in every}):
@@ -202,6 +202,22 @@ def by_epsilon(
         row = xr.concat([measured[i] for i in mine], xr.Variable("seed", [every[i].spec.seed for i in mine]))
         rows.append(row.assign(train_accuracy=("seed", accuracy)).assign_coords(epsilon=share))
     return xr.concat(rows, "epsilon")
+
+
+def share_specs(specs: Sequence[RunSpec], shares: Sequence[float]) -> list[RunSpec]:
+    """Specify the same trainings at other shares of permuted labels, of which only the end is looked at."""
+    return [replace(spec, epsilon=share, checkpoints=()) for share in shares for spec in specs]
+
+
+def every_training(setup: Session) -> dict[str, list[RunSpec]]:
+    """List what the notebook trains, by what it is for."""
+    own, specs = setup.own, setup.specs()
+    others = [share for share in own["shares"] if share != setup.epsilon]
+    at_shares = {
+        f"{name}, other shares": share_specs(of[: own["share_seeds"]], others) for name, of in specs.items() if others
+    }
+    of_spheres = {"seeds": own["sphere_seeds"], "size": own["sphere_size"]}
+    return {**specs, **at_shares, "spheres": sphere_specs(own["spheres"], setup.epsilon, **of_spheres)}
 
 
 def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, size: int) -> list[RunSpec]:

@@ -143,7 +143,7 @@ def test_dry_run_says_what_it_would_cost_and_writes_nothing(
     assert landscape(*words, monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "60 training and 30 test images" in said
-    assert "mlp, anneal-lr, 7 epochs, seed 0" in said
+    assert "mlp, anneal-lr, 7 epochs, 5 trainings: 5 times 0 s" in said
     assert "nothing was written" in said
     assert not home.exists()
     assert not (tmp_path / "o").exists()

@@ -1,6 +1,11 @@
+from pathlib import Path
+
 from landscape_utils.data.datasets import Dataset
-from landscape_utils.run import costs
+from landscape_utils.run import costs, execute
+from landscape_utils.suite import profiles
+from landscape_utils.suite.notebooks import notebook_path
 from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.training import train
 
 
 def test_estimates_grow_with_the_work(small: Dataset) -> None:
@@ -9,3 +14,25 @@ def test_estimates_grow_with_the_work(small: Dataset) -> None:
     cost = costs.estimate(short, small)
     # The checkpoints are the weights of 192 x 128 + 128 + 128 x 3 + 3 numbers; initial, best and final.
     assert cost.disk == 3 * 4 * (192 * 128 + 128 + 128 * 3 + 3)
+
+
+def test_what_is_finished_or_seen_before_is_not_left(small_npz: Path) -> None:
+    specs = [RunSpec(dataset=str(small_npz), model="mlp", epochs=1, seed=seed) for seed in (0, 1, 2)]
+    train(specs[1], progress=False)
+    seen: set[str] = set()
+    assert costs.left_of(specs[:2], seen) == [specs[0]]
+    assert costs.left_of(specs, seen) == [specs[2]]
+
+
+def test_sections_list_what_their_notebooks_train_beside_a_run_a_seed() -> None:
+    def counts(notebook: str) -> dict[str, int]:
+        session = execute.session_of(notebook_path(notebook), {})
+        assert session is not None
+        return {name: len(specs) for name, specs in profiles.every_training(session).items()}
+
+    assert counts("06_mftma") == {"vgg8": 3, "vgg8, other shares": 2, "spheres": 3}
+    plateau = counts("05_bias_plateau")
+    assert plateau.pop("fcn on digits, 100 images") == 20
+    assert set(plateau.values()) == {5}
+    assert "fcn on glyphs10" not in plateau
+    assert counts("09_hessian_surfaces") == counts("04_gmi_mli_wpeak") == {"mlp": 3, "resnet8": 3}
