@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import nbformat
@@ -103,7 +104,23 @@ def play(page: Page) -> None:
     wait_for_another_picture(page, pixels(page))
 
 
-AND_THEN: dict[str, Callable[[Page], None]] = {"01_cctm": click_a_cell, "03_label_dancing": play}
+def click_an_example(page: Page) -> None:
+    """Click into a plane of examples until one is hit, whose image then stands in it."""
+    plane = page.locator("img.landscape-map").last
+    before = plane.get_attribute("src")
+    for x, y in product((0.2, 0.35, 0.5, 0.65, 0.8), (0.3, 0.45, 0.6, 0.75)):
+        plane.click(position=_place(plane, x, y))
+        page.wait_for_timeout(300)
+        if plane.get_attribute("src") != before:
+            return
+    raise AssertionError("no example was shown")
+
+
+AND_THEN: dict[str, Callable[[Page], None]] = {
+    "01_cctm": click_a_cell,
+    "03_label_dancing": play,
+    "06_mftma": click_an_example,
+}
 
 
 def test_the_surface_of_02_turns_in_the_browser(lab: Lab, page: Page) -> None:

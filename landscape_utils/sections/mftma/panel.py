@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from landscape_utils.data.labels import SUBSETS
 from landscape_utils.kit.bars import Tick
+from landscape_utils.sections.mftma.examples import example_map
 from landscape_utils.sections.mftma.plots import LABELS, SUBSET_COLOURS, geometry_axes
 from landscape_utils.sections.mftma.study import QUANTITIES, Sampling, geometries, labels_of, places
 from landscape_utils.suite.plots import to_png
@@ -24,7 +25,7 @@ ALONG = 6  # epochs on which the course of a layer is looked at
 
 
 def manifold_panel(run: Run, sampling: Sampling) -> Panel:
-    """Explore a run's manifolds: by layer at one epoch, and by epoch at one layer.
+    """Explore a run's manifolds: by layer at one epoch, by epoch at one layer, and example by example in a plane.
 
     The best and the final epoch are there at once; another epoch is measured when it is asked for.
 
@@ -34,7 +35,7 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
 
     Returns:
         The panel; its controls are `layer`, `epoch`, `subset` and `quantity`; `others` holds `play`, which walks
-        through the epochs.
+        through the epochs, and `plane`, where the pointer is told an example's class and a click shows its image.
     """
     layers = places(run.model(), labels_of(run))
     named = {f"{place.depth}: {place.name}": place.name for place in layers}
@@ -57,7 +58,10 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         clouds = f"lu.class_manifolds(model, labels.subset({subset!r}), points={sampling.points})[{layer!r}]"
         return f"{GIVEN}\nlu.mftma({clouds}, n_t={sampling.n_t})"
 
+    plane, turn_plane = example_map(run)
+
     def show(tick: Tick, layer: str, epoch: int, subset: str, quantity: str) -> Iterator[Shown]:
+        turn_plane(layer, epoch, subset)
         steps = [run.best_epoch, run.epochs[-1], *(e for e in milestones if e not in ends), 0]
         known: dict[int, xr.Dataset] = {}
         for done, step in enumerate(steps):
@@ -75,7 +79,7 @@ def manifold_panel(run: Run, sampling: Sampling) -> Panel:
         "quantity": choice("quantity", [(LABELS[name].split("\n")[0], name) for name in QUANTITIES]),
     }
     play = player(controls["epoch"], interval=1500)
-    return Panel(show, controls, width=860, others={"play": play}, name="06_mftma-panel")
+    return Panel(show, controls, width=860, others={"plane": plane, "play": play}, name="06_mftma-panel")
 
 
 def _picture(
