@@ -218,7 +218,7 @@ def probe(model: nn.Module, inputs: Tensor, *places: Tensor) -> list[Tensor]:
     for weights in places:
         for p, part in zip(tree.parameters(), space.split(weights, tree), strict=True):
             p.copy_(part)
-        found.append(answers(tree, inputs))
+        found.append(answers(tree, inputs).clone())  # of a forward that writes into a tensor of its own
     return found
 
 

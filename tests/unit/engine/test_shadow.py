@@ -201,6 +201,21 @@ def test_a_probe_answers_at_the_weights_it_is_given(model: nn.Module, x: Tensor)
     assert_untouched(model, before)
 
 
+def test_a_forward_that_writes_into_its_own_tensor_answers_at_every_place() -> None:
+    class Writing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.out = nn.Linear(3, 2), torch.empty(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out.copy_(self.linear(x))
+
+    model, x = Writing(), torch.ones(4, 3)
+    weights = space.flatten(model)
+    first, second = shadow.probe(model, x, weights, 2 * weights)
+    torch.testing.assert_close(second.clone(), 2 * first.clone())
+
+
 def test_a_forward_that_counts_or_keeps_activations_leaves_the_caller_alone() -> None:
     class Keeping(nn.Module):
         def __init__(self) -> None:
