@@ -201,7 +201,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             n_workers=workers or os.cpu_count(),
             threads_per_worker=1,
             memory_limit=0,  # a kernel's memory is its own process's
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # its usual port may be taken, by another sweep
             host="127.0.0.1",
             local_directory=folder,
         ) as local,
