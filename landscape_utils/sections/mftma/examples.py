@@ -57,6 +57,8 @@ def example_map(run: Run) -> tuple[Map, Callable[[str, int, str], None]]:
     @lru_cache(maxsize=64)
     def seen(layer: str, epoch: int, subset: str) -> Seen:
         inputs, _, _ = examples(subset)
+        if not len(inputs):
+            return Seen(np.zeros((0, 2)), 0.0)
         features = inputs.flatten(1) if layer == PIXELS else activations(run.model(epoch), inputs, [layer])[layer]
         return principal_plane(features)
 
@@ -80,7 +82,8 @@ def example_map(run: Run) -> tuple[Map, Callable[[str, int, str], None]]:
             inset.imshow(labels.dataset.pictures(inputs[[chosen]])[0].squeeze(), cmap="gray", vmin=0, vmax=1)
             inset.set(xticks=[], yticks=[])
         ax.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second")
-        ax.set_title(f"{at[2]} examples, {at[0]}, epoch {at[1]}\n{share:.0%} of the variance", fontsize=10)
+        seen_of = f"{share:.0%} of the variance" if len(position) else "there are none"
+        ax.set_title(f"{at[2]} examples, {at[0]}, epoch {at[1]}\n{seen_of}", fontsize=10)
         plane.show(ax)
 
     def nearest(x: float, y: float) -> int:

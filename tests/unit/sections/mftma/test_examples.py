@@ -62,3 +62,13 @@ def test_the_pointer_is_told_a_class_and_a_click_shows_the_image(run: Run) -> No
     point("clicked", 50.0, 50.0)
     pictures.append(bytes(plane.value))
     assert len(set(pictures)) == 4
+
+
+def test_a_subset_without_examples_is_an_empty_plane(module_home: Path) -> None:
+    kind = {"dataset": "glyphs10", "model": "fcn", "train_size": 60, "test_size": 30, "epochs": 1, "epsilon": 0.0}
+    plane, turn = examples.example_map(train(RunSpec(**kind), progress=False))  # type: ignore[arg-type]
+    turn("pixels", 1, "permuted")
+    plane._inverse = lambda *place: place
+    plane.pointer = [0.0, 0.0, 0.0]
+    assert bytes(plane.value).startswith(b"\x89PNG")
+    assert plane.tip == ""
