@@ -41,14 +41,14 @@ def by_model(
     for place, here in around.items():
         with suppress(NotKeptError), only_looking():
             found[place] = work(place, here)
-    missing = [place for place in around if place not in found]
+    missing = [(place, here) for place, here in around.items() if place not in found]
 
-    def one(place: Perturbed, advance: Advance) -> Found:
-        computed = work(place, around[place])
+    def one(job: tuple[Perturbed, Directions], advance: Advance) -> Found:
+        computed = work(*job)
         advance()
         return computed
 
     with tqdm(total=len(missing), desc=what, unit="model", disable=not (progress and missing), **BAR) as bar:
         computed = in_workers(one, missing, at_once=at_once(len(missing)), bar=bar) if missing else []
-    found |= zip(missing, computed, strict=True)
+    found |= {place: result for (place, _), result in zip(missing, computed, strict=True)}
     return {place: found[place] for place in around}

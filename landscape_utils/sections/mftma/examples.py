@@ -97,7 +97,7 @@ def example_map(run: Run) -> tuple[Map, Callable[[str, int, str], None]]:
             return ""
         _, label, true = examples(at[2])
         name, real = classes[label[i]], classes[true[i]]
-        return str(name) if name == real else f"{name}, drawn in the place of {real}"
+        return str(name) if name == real else f"an image of {real}, labelled {name}"
 
     def turn_to(x: float, y: float) -> None:
         nonlocal chosen

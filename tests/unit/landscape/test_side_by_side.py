@@ -1,4 +1,6 @@
+import inspect
 import os
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -48,9 +50,14 @@ def test_what_is_kept_is_read_here_and_the_rest_is_computed_in_the_order_of_the_
     second = list(around)[1]
     by_model(kept, {second: around[second]}, "x", progress=False)
     asked: list[int] = []
-    monkeypatch.setattr(
-        side_by_side, "in_workers", lambda work, jobs, **how: asked.append(len(jobs)) or [work(j, int) for j in jobs]
-    )
+
+    def here(work: Callable[..., object], jobs: Sequence[object], **how: object) -> list[object]:
+        # What a worker is sent is its own job, and not the other models.
+        assert "around" not in inspect.getclosurevars(work).nonlocals
+        asked.append(len(jobs))
+        return [work(job, int) for job in jobs]
+
+    monkeypatch.setattr(side_by_side, "in_workers", here)
     assert [int(of["seed"]) for of in by_model(kept, around, "x", progress=False).values()] == [4, 5]
     by_model(kept, around, "x", progress=False)
     assert asked == [1]

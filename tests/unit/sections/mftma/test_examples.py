@@ -51,7 +51,7 @@ def test_the_pointer_is_told_a_class_and_a_click_shows_the_image(run: Run) -> No
         point("pointer", *map(float, position[i]))
         near = np.linalg.norm(position - position[i], axis=1).argmin()
         name, real = names[part.targets[rows[near]]], names[true[rows[near]]]
-        assert plane.tip == (name if name == real else f"{name}, drawn in the place of {real}")
+        assert plane.tip == (name if name == real else f"an image of {real}, labelled {name}")
     point("pointer", 50.0, 50.0)
     assert plane.tip == ""
     pictures = [bytes(plane.value)]
