@@ -34,7 +34,8 @@ def main(names: list[str]) -> None:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     parts = [
         "# Benchmarks",
-        f"{', '.join(names)}: by `python -m tests.benchmarks` on {datetime.now(UTC):%Y-%m-%d}: {machine}; {versions}. Seconds are of this machine, at that "
+        f"{', '.join(names)}: by `python -m tests.benchmarks` on {datetime.now(UTC):%Y-%m-%d}: {machine}; {versions}. "
+        "Seconds are of this machine, at that "
         "hour; what carries over are the ratios, each of which was taken in one run.",
     ]
     for name in names:
