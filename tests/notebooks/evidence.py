@@ -1,7 +1,8 @@
 """Run the laptop profile on real images, and keep what is found: `python -m tests.notebooks.evidence [01 ...]`.
 
 Records go to docs/findings, and from there to docs/findings.md. Two notebooks at a time, of one thread each. What was
-killed goes on from its last epoch; what was found by the same code is not run again.
+killed goes on from its last epoch; what was found by the same code is not run again: code that
+the notebook does not come to, comments and docstrings may have changed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from landscape_utils.run import execute
 from landscape_utils.suite import profiles
 from landscape_utils.suite.notebooks import PACKAGE
 from tests import ROOT
-from tests.notebooks import findings
+from tests.notebooks import findings, imports
 from tests.notebooks.findings import FINDINGS, pictures_of
 
 OUT = ROOT / "out" / "laptop"
@@ -47,11 +48,16 @@ def with_findings() -> list[str]:
 
 
 def code_of(notebook: Path) -> str:
-    """Digest what a result was computed by: the package, and the notebook's code."""
+    """Digest what a result was computed by: the laptop profile, the notebook's code, and the modules it comes to."""
     cells = nbformat.read(notebook, as_version=4).cells
-    digest = hashlib.sha256("\n".join(cell.source for cell in cells if cell.cell_type == "code").encode())
-    for path in sorted(p for ending in ("py", "toml") for p in PACKAGE.rglob(f"*.{ending}")):
-        digest.update(path.read_bytes())
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    section = f"{PACKAGE.name}.sections.{profiles.section(notebook.stem)}"
+    ledger = PACKAGE / "sections" / profiles.section(notebook.stem) / "ledger.toml"
+    digest = hashlib.sha256(json.dumps(profiles.profiles(notebook.stem)["laptop"], sort_keys=True).encode())
+    digest.update(code.encode() + ledger.read_bytes())
+    for module in sorted(imports.reached(code, section)):
+        if not module.endswith(".profile"):  # what the other profiles hold is not what this one found
+            digest.update(imports.code_of(module).encode())
     return digest.hexdigest()[:16]
 
 
