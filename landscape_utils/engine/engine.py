@@ -23,6 +23,7 @@ from landscape_utils.engine.shadow import (
     averaging_statistics,
     classifier,
     fastest_layout,
+    few_enough,
     gather,
     install,
     pack,
@@ -72,7 +73,8 @@ class Engine:
             model: classifier; it is only read.
             inputs, targets: as `pairs.resident` gives them.
             origin, directions: vectors of shape (P,).
-            bn: keep BatchNorm's running statistics, or estimate them anew at each point in one pass over the data.
+            bn: keep BatchNorm's running statistics, or update them at each point: those of all examples, as in
+                training, where `few_enough`; else averaged over batches, in one pass more.
             precision: float32 (the model's own type), or bf16 for bfloat16 autocast.
             points: at how many the model will be evaluated: the more, the longer a batch size is looked for.
 
@@ -102,7 +104,11 @@ class Engine:
         if not self._norms:
             self._first = self._first_layer()
             self._folds = fold(self._model, self._weights, self._inputs[:2])
-        self.batch = self._measured_batch(model, points)
+        self._together = bool(self._norms) and few_enough(inputs)
+        if self._together:
+            for module in self._norms:
+                module.train()
+        self.batch = len(targets) if self._together else self._measured_batch(model, points)
 
     def _first_layer(self) -> FirstLayer | None:
         """Compute an affine first layer once; its weights then need not move from point to point."""
@@ -119,9 +125,9 @@ class Engine:
 
     @torch.inference_mode()
     def at(self, coordinates: Sequence[float]) -> Sums:
-        """Evaluate the model at a point: one pass over the data, and one before it to update BatchNorm."""
+        """Evaluate the model at a point: one pass over the data, and one before it where BatchNorm needs averages."""
         self._place(coordinates)
-        if self._norms:
+        if self._norms and not self._together:
             update_statistics(self._norms, len(self._targets), self._forward)
         for part in _slices(len(self._targets), self.batch):
             self._logits[part] = self._forward(part)

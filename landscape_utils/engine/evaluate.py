@@ -28,7 +28,7 @@ from landscape_utils.engine.engine import BnHandling, Engine, Precision, Sums
 from landscape_utils.engine.grids import Axes, grid_axis, levels_of
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.points import Finished
-from landscape_utils.engine.shadow import PROBED, probe, unwrapped
+from landscape_utils.engine.shadow import PROBED, few_enough, probe, unwrapped
 from landscape_utils.engine.space import Normalisation
 from landscape_utils.engine.spread import Point, spread
 from landscape_utils.kit import store
@@ -54,7 +54,8 @@ class Options(TypedDict, total=False):
         origin: where the directions start, shape (P,); by default the model's own weights.
         normalisation: None takes directions as they are; `global`, `layer` and `filter` as in `space.normalise`.
         leave_out_1d: zero the directions' entries of 1-D parameters (biases, BatchNorm).
-        bn: `keep` BatchNorm's running statistics, or `update` them at each point in one more pass.
+        bn: `keep` BatchNorm's running statistics, or `update` them at each point: to those of all examples, as in
+            training, where these are few (1,000 images of 32 x 32 x 3); else averaged over batches, in one more pass.
         precision: `float32` (the model's own type), or `bf16`; then the attributes tell the error on a few points.
         classes: names; by default those the data carry, else the indices.
         cache: keep finished points on disk, and use those that are there.
@@ -270,7 +271,9 @@ class _Landscape:
     def fingerprint(self) -> str | None:
         """Name the landscape on disk; None where nothing is kept."""
         tensors = [self.inputs, self.targets, self.origin, *self.directions]
-        return store.fingerprint(self.model, tensors, self.settings) if self.cache else None
+        together = self.settings["bn"] == "update" and few_enough(self.inputs)
+        settings = {**self.settings, "bn": "together"} if together else self.settings
+        return store.fingerprint(self.model, tensors, settings) if self.cache else None
 
     @cached_property
     def engine(self) -> Engine:

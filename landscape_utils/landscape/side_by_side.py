@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.store import NotKeptError, only_looking
 from landscape_utils.kit.workers import Advance, at_once, in_workers
-from landscape_utils.landscape.directions import Around, Directions, Perturbed
+from landscape_utils.landscape.directions import Directions
 
+Place = TypeVar("Place", bound=tuple[Any, ...])
 Found = TypeVar("Found")
 
 
 def by_model(
-    work: Callable[[Perturbed, Directions], Found], around: Around, what: str, *, progress: bool = True
-) -> dict[Perturbed, Found]:
+    work: Callable[[Place, Directions], Found], around: Mapping[Place, Directions], what: str, *, progress: bool = True
+) -> dict[Place, Found]:
     """Do the same around every model: on the CPU by so many processes as torch has threads, each of one thread.
 
     What is computed lies on the shelves afterwards, so that directions which a process found are there for all. Where
     everything is on the shelves already it is read here: no process is started, or waited for.
 
     Args:
-        work: takes a perturbed model and the directions around it.
-        around: the models.
+        work: takes a perturbed model, and what else it is filed under, and the directions around it.
+        around: the models, in the order in which they are begun.
         what: stands before the bar.
         progress: a bar over the models.
 
     Returns:
-        What was found, by model.
+        What was found, by what it was filed under.
 
     Raises:
         Exception: of the first model that fails.
     """
 
-    found: dict[Perturbed, Found] = {}
+    found: dict[Place, Found] = {}
     for place, here in around.items():
         with suppress(NotKeptError), only_looking():
             found[place] = work(place, here)
     missing = [(place, here) for place, here in around.items() if place not in found]
 
-    def one(job: tuple[Perturbed, Directions], advance: Advance) -> Found:
+    def one(job: tuple[Place, Directions], advance: Advance) -> Found:
         computed = work(*job)
         advance()
         return computed

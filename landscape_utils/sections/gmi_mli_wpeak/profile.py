@@ -26,7 +26,7 @@ _LINES: dict[str, Any] = {
 }
 
 _SMALL: dict[str, Any] = {
-    "images": 300,
+    "images": 1000,
     "draws": 1,
     "scales": [0.1, 1.0, 10.0],
     "reach": 0.1,
@@ -34,7 +34,7 @@ _SMALL: dict[str, Any] = {
     "walked": 3,
     "points": 25,
     "peak": {"batch_size": 100},
-    "vvv": {"epochs": 40, "lr": 0.4, "batch_size": 100},
+    "vvv": {"epochs": 20, "lr": 0.4, "batch_size": 100},
 }
 
 _PAPER: dict[str, Any] = {
@@ -62,11 +62,16 @@ PROFILES: dict[str, dict[str, Any]] = {
         "test_size": 500,
         "own": _SMALL,
     },
-    # The paper's own MLP. On trial seeds its loss is 0.7 log C at E = 10.
+    # The paper's own MLP: on trial seeds its loss is 0.7 log C at E = 10. And a ResNet that two cores can afford twenty
+    # eigenvectors of: its stem, as for ImageNet, leaves 8 x 8 pixels, an eighth of the channels fit 12,000 images; on
+    # trial seeds its loss is 0.6 log C at E = 3.
     "laptop": {
         "dataset": "cifar10",
-        "architectures": ["mlp"],
-        "overrides": {"mlp": PLAIN},
+        "architectures": ["mlp", "resnet18"],
+        "overrides": {
+            "mlp": PLAIN,
+            "resnet18": {"model_options": {"width": 0.125, "stem": "imagenet"}, "epochs": 30, "checkpoints": [3]},
+        },
         "recipes": ["anneal-lr"],
         "augment": False,
         "epochs": 200,

@@ -27,6 +27,7 @@ GAMMAS = (0.1, 0.5, 0.9)
 ALPHAS = (0.0, 0.1)
 NORMALISATIONS: tuple[Normalisation, ...] = ("global", "layer", "filter")
 ANOTHER = "Gau.11"  # draw, so that no curve is counted twice
+Setting = tuple[float, float, str]  # alpha, gamma and the start of algorithm 2
 LARGE = 250_000  # parameters from which ML-5 is judged: (25 / 0.05)^2
 
 
@@ -269,17 +270,17 @@ def second_models(around: Around, images: Labelled, seed: int, *, points: int = 
     Around one seed's models at every alpha and gamma from the independent solution, and at the paper's own vvv-basin
     (alpha 0, gamma 0.1) from the fresh initialisation; around the others at that one from the independent solution.
     """
-    paper = (ALPHAS[0], GAMMAS[0])
+    paper: Setting = (ALPHAS[0], GAMMAS[0], "independent")
+    every: list[Setting] = [*((*one, "independent") for one in product(ALPHAS, GAMMAS)), (*paper[:2], "fresh")]
 
-    def of(place: Perturbed, here: Directions) -> list[Line]:
-        whole = place.seed == seed
-        settings = [(*one, "independent") for one in (product(ALPHAS, GAMMAS) if whole else [paper])]
-        settings += [(*paper, "fresh")] if whole else []
-        mined = {f"alpha={a:g}, gamma={g:g}, {start}": here.towards(a, g, start) for a, g, start in settings}
-        named = Directions(here.model, images, own=mined)
-        return [draw(named, name, images, away(points), place=place) for name in mined]
+    def of(one: tuple[Perturbed, Setting], here: Directions) -> Line:
+        alpha, gamma, start = one[1]
+        name = f"alpha={alpha:g}, gamma={gamma:g}, {start}"
+        named = Directions(here.model, images, own={name: here.towards(alpha, gamma, start)})
+        return draw(named, name, images, away(points), place=one[0])
 
-    return chained(by_model(of, around, "second models").values())
+    mined = {(p, setting): here for p, here in around.items() for setting in (every if p.seed == seed else [paper])}
+    return list(by_model(of, mined, "second models").values())
 
 
 def dimensions(around: Around) -> dict[Perturbed, int]:

@@ -21,7 +21,7 @@ _SURFACES: dict[str, Any] = {
 }
 
 _SMALL: dict[str, Any] = {
-    "images": 300,
+    "images": 1000,
     "draws": 30,
     "reach": 0.1,
     "points": 13,

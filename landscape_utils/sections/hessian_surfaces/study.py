@@ -364,13 +364,12 @@ def named_surfaces(
     Arguments are those of `named_surface`.
     """
 
-    def of(_: Perturbed, here: Directions) -> dict[str, xr.Dataset]:
-        return {
-            " x ".join(names): named_surface(here, names, images, reach=reach, points=points, progress=progress)
-            for names in combinations
-        }
+    def of(plane: tuple[Perturbed, tuple[str, str]], here: Directions) -> xr.Dataset:
+        return named_surface(here, plane[1], images, reach=reach, points=points, progress=progress)
 
-    return by_model(of, around, "surfaces")
+    planes = {(place, names): here for names in combinations for place, here in around.items()}
+    found = by_model(of, planes, "surfaces")
+    return {place: {" x ".join(names): found[place, names] for names in combinations} for place in around}
 
 
 def mixed(early: int, late: int) -> list[tuple[str, str]]:
@@ -378,12 +377,12 @@ def mixed(early: int, late: int) -> list[tuple[str, str]]:
     independent = f"E'={early}"
     return [
         ("Gau.", "Gau.2"),
+        ("Mine", "Gau."),  # begun early, for the last one needs what is mined here
         ("Gau.", "Neg. Grad."),
         (f"E={late}", "Gau."),
         (independent, "P.E.1"),
         (independent, f"E={late}"),
         (independent, "N.E.1"),
-        ("Mine", "Gau."),
         ("Mine", "N.E.1"),
     ]
 

@@ -41,10 +41,13 @@ def plain(
     """Load a point's weights into a copy of the model and look at every example: what anyone would write."""
     moved, (x, y) = copy.deepcopy(model), data
     nn.utils.vector_to_parameters(weights, moved.parameters())
-    if bn == "update":
+    if bn == "update" and x.numel() > shadow.TOGETHER:
         shuffled = x[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
         update_bn(shuffled.split(shadow.NORM_BATCH), moved)
     moved.eval()
+    for module in moved.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(bn == "update" and x.numel() <= shadow.TOGETHER)
     with torch.no_grad():
         logits = moved(x)
     losses, right = F.cross_entropy(logits, y, reduction="none"), logits.argmax(1) == y
@@ -57,12 +60,19 @@ def plain(
     }
 
 
-@pytest.mark.parametrize("bn", ["keep", "update"])
+@pytest.mark.parametrize(("bn", "together"), [("keep", True), ("update", True), ("update", False)])
 @pytest.mark.parametrize(("dtype", "tolerance", "order"), [(torch.float64, 1e-10, 0), (torch.float32, 1e-5, 1)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_surface_equals_the_plain_loop(
-    name: str, dtype: torch.dtype, tolerance: float, order: int, bn: engine.BnHandling
+    name: str,
+    dtype: torch.dtype,
+    tolerance: float,
+    order: int,
+    bn: engine.BnHandling,
+    together: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(shadow, "TOGETHER", shadow.TOGETHER if together else 0)
     model, data = network(name, dtype), images(order, dtype)
     d1, d2 = (space.normalise(space.gaussian_direction(model, seed=s), model, "filter") for s in (1, 2))
     got = evaluate.surface(model, data, d1, d2, span=0.4, points=3, bn=bn, progress=False)
@@ -387,7 +397,8 @@ def test_an_activation_that_changed_behind_a_zero_head_is_noticed(monkeypatch: p
     assert not np.allclose(before.loss, after.loss)
 
 
-def test_the_last_batch_for_batchnorm_never_holds_one_example() -> None:
+def test_the_last_batch_for_batchnorm_never_holds_one_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "TOGETHER", 0)
     model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
     data = (torch.randn(shadow.NORM_BATCH + 1, 4), torch.arange(shadow.NORM_BATCH + 1) % 3)
     got = evaluate.curve(model, data, space.gaussian_direction(model), [0, 1], bn="update", progress=False)
