@@ -32,6 +32,7 @@ from landscape_utils.engine.derivatives import (
     differentiating,
     gradients,
     normalise_by,
+    normalise_plainly,
 )
 from landscape_utils.engine.folding import fold
 from landscape_utils.engine.inference import check_logits
@@ -135,6 +136,7 @@ class HessianOperator:
         install(self._tree, weights)
         self.bn = bn
         self._together = normalise_by(self._tree, bn)
+        normalise_plainly(self._tree)
         folds = [] if self._together else fold(self._tree, weights, self.inputs[:2])
 
         def refresh(*_: object) -> None:

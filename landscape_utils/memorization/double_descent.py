@@ -7,6 +7,7 @@ move at once. A seed's network is the registry's `mlp`, initialised as `train` d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -24,9 +25,11 @@ from landscape_utils.engine.space import flatten
 from landscape_utils.kit import store
 from landscape_utils.kit.bars import BAR, Tick
 from landscape_utils.kit.devices import default_device
+from landscape_utils.kit.store import Shelf
 from landscape_utils.training.models import build_model
 from landscape_utils.training.state import epoch_seed
 
+TIMED = 60  # steps from which the time of all is told
 EVERY = 10  # steps between two looks: a wide network is at its best for a few dozen steps only
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam
 MEASURED = ("train_accuracy", "test_accuracy", "test_loss")
@@ -95,14 +98,9 @@ def train_width(
     if min(width, steps, len(seeds)) < 1:
         raise ValueError(f"{len(seeds)} seeds of width {width} for {steps} steps; there must be one of each at least")
     task = _task(train, test)
-    settings = {"format": store.FORMAT, "epsilon": epsilon, "steps": steps, "lr": lr}
-    # A fresh network stands for the width, and for how torch initialises.
-    tensors = [task.train, task.targets, task.test, task.test_targets]
-    named = store.fingerprint(fresh(0, width, task.shape), tensors, {k: f"{v}" for k, v in settings.items()})
-    shelf = store.shelf("widths", named)
+    shelf = _shelf(task, width, epsilon, steps, lr)
     with store.locked(shelf):
-        kept = {seed: known for seed in seeds if (known := shelf.get_tensors(f"seed-{seed}")) is not None}
-        missing = [seed for seed in seeds if seed not in kept]
+        kept, missing = _kept(shelf, seeds)
         if missing:
             kept |= _fit(task, width, missing, epsilon, steps, lr, progress)
             for seed in missing:
@@ -114,6 +112,23 @@ def train_width(
         attrs={"width": width, "epsilon": epsilon, "lr": lr, "loss_units": "nats"},
     )
     return Trained(width, course, weights, task.shape)
+
+
+def seconds_left(
+    train: Split, test: Split, width: int, *, seeds: Sequence[int], epsilon: float, steps: int, lr: float
+) -> float:
+    """Predict how long `train_width` would take, of whose arguments these are: 0 s where all is kept.
+
+    A few of its steps and looks are timed.
+    """
+    task = _task(train, test)
+    _, missing = _kept(_shelf(task, width, epsilon, steps, lr), seeds)
+    few = min(steps, TIMED)
+    if missing:
+        _fit(task, width, missing, epsilon, EVERY, lr, False)  # the first steps map their memory
+        begun = time.perf_counter()
+        _fit(task, width, missing, epsilon, few, lr, False)
+    return (time.perf_counter() - begun) * steps / few if missing else 0.0
 
 
 def fresh(seed: int, width: int, shape: tuple[int, int]) -> nn.Module:
@@ -151,6 +166,21 @@ def _task(train: Split, test: Split) -> Task:
     names = train.classes if isinstance(train, Labelled) else None
     classes = len(names) if names else 1 + int(max(y.max(), test_y.max()))
     return Task(x.flatten(1), y.long(), test_x.flatten(1), test_y.long(), classes)
+
+
+def _shelf(task: Task, width: int, epsilon: float, steps: int, lr: float) -> Shelf:
+    """Name where the networks of a width lie, or will lie."""
+    settings = {"format": store.FORMAT, "epsilon": epsilon, "steps": steps, "lr": lr}
+    # A fresh network stands for the width, and for how torch initialises.
+    tensors = [task.train, task.targets, task.test, task.test_targets]
+    named = store.fingerprint(fresh(0, width, task.shape), tensors, {k: f"{v}" for k, v in settings.items()})
+    return store.shelf("widths", named)
+
+
+def _kept(shelf: Shelf, seeds: Sequence[int]) -> tuple[dict[int, dict[str, Tensor]], list[int]]:
+    """Read back the networks that are kept, by seed, and list the seeds that are missing."""
+    kept = {seed: known for seed in seeds if (known := shelf.get_tensors(f"seed-{seed}")) is not None}
+    return kept, [seed for seed in seeds if seed not in kept]
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -156,6 +157,7 @@ def _gather(cells: Sequence[sweeps.Cell], folder: Path) -> None:
 
 
 def _print_costs(path: Path, one: Session | None) -> None:
+    from landscape_utils.kit.workers import at_once
     from landscape_utils.run import costs
 
     if one is None:
@@ -171,10 +173,15 @@ def _print_costs(path: Path, one: Session | None) -> None:
         if not left:
             print(f"{what}: done already, or counted above")
             continue
-        cost = costs.estimate(left[0], costs.data_of(left[0]))
-        print(f"{what}: {len(left)} times {_duration(cost.seconds)}, {_bytes(cost.disk)} on disk")
-        seconds, disk = seconds + len(left) * cost.seconds, disk + len(left) * cost.disk
-        memory = max(memory, cost.memory)
+        beside = at_once(len(left))
+        cost = costs.estimate(left[0], costs.data_of(left[0]), beside=beside)
+        together = f", {beside} at once" if beside > 1 else ""
+        print(f"{what}: {len(left)} times {_duration(cost.seconds)}{together}, {_bytes(cost.disk)} on disk")
+        seconds, disk = seconds + math.ceil(len(left) / beside) * cost.seconds, disk + len(left) * cost.disk
+        memory = max(memory, beside * cost.memory)
+    for name, more in profiles.beside_runs(one).items():
+        print(f"  {name}: {_duration(more)}" if more else f"  {name}: done already")
+        seconds += more
     free = psutil.disk_usage(str(_existing(home()))).free
     print(
         f"  in all about {_duration(seconds)} of training, {_bytes(memory)} of memory beside Python's own 600 MB, "

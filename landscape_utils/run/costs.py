@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
+from tqdm import tqdm
 
-from landscape_utils.data.datasets import Dataset, load_dataset
+from landscape_utils.data.datasets import Dataset, Labelled, load_dataset
+from landscape_utils.data.labels import permute_labels
 from landscape_utils.kit.devices import default_device
-from landscape_utils.training.models import build_model
+from landscape_utils.kit.threads import one_thread
+from landscape_utils.training import history
 from landscape_utils.training.recipes import RunSpec
-from landscape_utils.training.state import memory_format
-from landscape_utils.training.training import find, finished
+from landscape_utils.training.state import State
+from landscape_utils.training.training import find, finished, resident, train_epoch
+
+STEPS = 3  # of a training that are timed at once
+LEAST = 0.3  # s
 
 
 class Cost(NamedTuple):
@@ -27,26 +33,32 @@ class Cost(NamedTuple):
     disk: int
 
 
-def estimate(spec: RunSpec, data: Dataset) -> Cost:
-    """Predict a run's cost from a few training steps of its own model on this machine.
+def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
+    """Predict a run's cost from a few steps of its own training, and a look as after an epoch, on this machine.
 
     Memory counts images, weights, optimiser state and one batch's activations; the Python process itself and its
-    libraries (about 600 MB) come on top.
+    libraries (about 600 MB) come on top. A recipe that stops once the labels are fitted may take less.
+
+    Args:
+        spec: of the run.
+        data: as the specification says.
+        beside: how many runs are trained at once; several have one thread each.
     """
     recipe, device = spec.settled(), torch.device(default_device())
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        model = build_model(
-            spec.model, input_shape=data.input_shape, classes=len(data.classes), **dict(spec.model_options)
-        ).to(device)
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    step, activations = _probe(model, data, recipe.batch_size, device, half=spec.precision == "bf16")
-    steps = math.ceil(data.train.size / recipe.batch_size)
-    # The history's forward passes over both sets: a third of a training step an example.
-    evaluation = step / 3 * (data.train.size + data.test.size) / recipe.batch_size
+    labels = permute_labels(_part_of(data, STEPS * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _threads(beside):
+        state = State(spec, data, device)
+        few = resident(labels.dataset, state.model, device)
+        activations = _activations(state.model, few.train.inputs[: recipe.batch_size], half=spec.precision == "bf16")
+        training = _seconds(lambda: train_epoch(state, few, spec, tqdm(disable=True)))
+        looking = _seconds(lambda: history.measure_epoch(state.model, few, labels, 0.0, 0.0))
+    weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
     images = sum(part.inputs.numel() * 4 for part in (data.train, data.test))
     slots = 1 if recipe.optimizer == "sgd" else 2
+    steps, tried = (math.ceil(part.train.size / recipe.batch_size) for part in (data, few))
+    looks = (data.train.size + data.test.size) / (few.train.size + few.test.size)
     return Cost(
-        seconds=recipe.epochs * (steps * step + evaluation),
+        seconds=recipe.epochs * steps / tried * training + (recipe.epochs + 1) * looks * looking,
         memory=images + (3 + slots) * weights + activations,
         disk=(3 + len(set(spec.kept_epochs()))) * weights,
     )
@@ -77,26 +89,37 @@ def _drawn(
     )
 
 
-def _probe(model: torch.nn.Module, data: Dataset, batch: int, device: torch.device, *, half: bool) -> tuple[float, int]:
-    """Time one training step (the best of three) and add up the activations that it keeps."""
-    model = model.to(memory_format=memory_format(model))
-    x, y = (t[:batch].to(device) for t in data.train)
-    seconds, kept = math.inf, 0
+def _part_of(data: Dataset, size: int) -> Dataset:
+    """Take the first examples of both sets."""
+    splits = {"train": data.train, "test": data.test}
+    parts = {name: Labelled(x.inputs[:size], x.targets[:size], x.classes) for name, x in splits.items()}
+    return Dataset(**{**vars(data), **parts})
+
+
+def _threads(beside: int) -> AbstractContextManager[None]:
+    return one_thread() if beside > 1 else nullcontext()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Time some work on average, once it has been done before."""
+    work()
+    begun, times = time.perf_counter(), 0
+    while not times or time.perf_counter() - begun < LEAST:
+        work()
+        times += 1
+    return (time.perf_counter() - begun) / times
+
+
+def _activations(model: torch.nn.Module, inputs: torch.Tensor, *, half: bool) -> int:
+    """Add up the bytes that a batch's forward pass keeps for its gradient."""
+    kept = 0
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal kept
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
+    autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=half)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t), autocast:
-        loss = F.cross_entropy(model(x), y)
-    loss.backward()
-    for _ in range(3):
-        begun = time.perf_counter()
-        with autocast:
-            loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        float(loss.detach())  # waits for a GPU
-        seconds = min(seconds, time.perf_counter() - begun)
-    return seconds, kept
+        model(inputs)
+    return kept

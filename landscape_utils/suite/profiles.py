@@ -79,10 +79,20 @@ def trainings(notebook: str) -> str | None:
 
 def every_training(session: Session) -> dict[str, list[RunSpec]]:
     """List all that a notebook trains, by what it is for: what its section lists, or else a run a seed."""
-    name = f"landscape_utils.sections.{section(session.notebook)}"
-    study = import_module(f"{name}.study") if find_spec(f"{name}.study") else None
-    listed: Callable[[Session], dict[str, list[RunSpec]]] = getattr(study, "every_training", type(session).specs)
+    listed: Callable[[Session], dict[str, list[RunSpec]]] = _said(session, "every_training", type(session).specs)
     return listed(session)
+
+
+def beside_runs(session: Session) -> dict[str, float]:
+    """Predict in seconds what a notebook trains that is no run, by what it is for; most have nothing of the kind."""
+    predicted: Callable[[Session], dict[str, float]] = _said(session, "beside_runs", lambda _: {})
+    return predicted(session)
+
+
+def _said(session: Session, function: str, otherwise: Callable[[Session], Any]) -> Callable[[Session], Any]:
+    """Find a function of the section's study."""
+    name = f"landscape_utils.sections.{section(session.notebook)}.study"
+    return getattr(import_module(name), function, otherwise) if find_spec(name) else otherwise
 
 
 def rules(notebook: str) -> dict[str, Rule]:

@@ -118,7 +118,7 @@ def _fit(
     labels = permute_labels(dataset, spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         state = State(spec, dataset, device)
-        data = _resident(labels.dataset, state.model, device)
+        data = resident(labels.dataset, state.model, device)
         if not (state.restore(shelf) and all([shelf.has(weights_name(e)) for e in kept if e <= state.epoch])):
             state = State(spec, dataset, device)  # from the beginning, also when a kept epoch's weights are damaged
             state.note(history.measure_epoch(state.model, data, labels, math.nan, math.nan))
@@ -134,7 +134,7 @@ def _fit(
         ) as bar:
             while state.epoch < recipe.epochs and not state.fitted():
                 bar.set_postfix_str(state.status())
-                loss, lr = _train_epoch(state, data, spec, bar)
+                loss, lr = train_epoch(state, data, spec, bar)
                 state.note(history.measure_epoch(state.model, data, labels, loss, lr))
                 if state.epoch in kept:
                     shelf.put_tensors(weights_name(state.epoch), state.weights())
@@ -143,8 +143,12 @@ def _fit(
     return _finish(spec, dataset, state, shelf, device, time.time() - started)
 
 
-def _train_epoch(state: State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple[float, float]:
-    """Train one epoch; give the mean loss over its (augmented) batches and the last learning rate."""
+def train_epoch(state: State, data: Dataset, spec: RunSpec, bar: tqdm) -> tuple[float, float]:
+    """Train one epoch on data that are `resident`; give the mean loss over its (augmented) batches and the last rate.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
     model, optimizer, recipe, (inputs, targets) = state.model, state.optimizer, state.recipe, data.train
     seed = epoch_seed(spec.seed, state.epoch + 1)
     torch.manual_seed(seed)  # for dropout
@@ -187,7 +191,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.lr / 2 * (1 + math.cos(math.pi * step / steps))
 
 
-def _resident(data: Dataset, model: nn.Module, device: torch.device) -> Dataset:
+def resident(data: Dataset, model: nn.Module, device: torch.device) -> Dataset:
     """Move the tensors to the device once, in the layout that the model wants."""
     layout = memory_format(model)
 

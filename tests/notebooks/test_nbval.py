@@ -17,7 +17,6 @@ wide = pytest.mark.skipif(
     reason="the outputs are those of a processor with AVX-512: without it the quick profile takes an hour, and "
     "networks of the same seed may end in other solutions",
 )
-UNLISTED = ("08_double_descent",)  # whose networks with one hidden layer train all seeds at once, and are no runs
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -36,10 +35,11 @@ def test_the_committed_outputs_are_what_a_run_gives(
 ) -> None:
     result = nbval(path, notebook_environment)
     assert result.returncode == 0, result.stdout[-5000:]
-    if (session := execute.session_of(path, {})) and path.stem not in UNLISTED:
+    if session := execute.session_of(path, {}):
         monkeypatch.setenv("LANDSCAPE_HOME", notebook_environment["LANDSCAPE_HOME"])
         listed = profiles.every_training(session)
         assert not {name: left for name, specs in listed.items() if (left := costs.left_of(specs, set()))}
+        assert not any(profiles.beside_runs(session).values())
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

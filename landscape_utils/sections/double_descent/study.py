@@ -18,9 +18,17 @@ from landscape_utils.engine.layers import main_layers
 from landscape_utils.kit import Floats
 from landscape_utils.kit.bars import BAR, Tick
 from landscape_utils.kit.devices import default_device
-from landscape_utils.memorization.double_descent import MEASURED, MOMENTS, Moment, Trained, looks, train_width
+from landscape_utils.memorization.double_descent import (
+    MEASURED,
+    MOMENTS,
+    Moment,
+    looks,
+    seconds_left,
+    train_width,
+)
 from landscape_utils.memorization.manifolds import mftma
 from landscape_utils.memorization.memorized import MEMORIZED
+from landscape_utils.suite.session import Session
 from landscape_utils.training.recipes import NEVER, RunSpec
 from landscape_utils.training.runs import Run
 from landscape_utils.training.training import train
@@ -96,20 +104,52 @@ class Family:
             ValueError: a width that the architecture does not come in.
         """
         if self.unit == "step":
-            return self._together(width, progress)
-        wide = [replace(s, stop_at=NEVER, model_options={**s.model_options, "width": width}) for s in self.specs]
-        return Runs({spec.seed: train(spec, data=self.data, progress=progress is True) for spec in wide})
+            return train_width(*self._together(width), **self._how, progress=progress)
+        runs = (train(spec, data=self.data, progress=progress is True) for spec in self.wide(width))
+        return Runs({run.spec.seed: run for run in runs})
 
-    def _together(self, width: float, progress: bool | Tick) -> Trained:
+    def wide(self, width: float) -> list[RunSpec]:
+        """Specify the trainings of one width, of an architecture that trains one by one."""
+        return [replace(s, stop_at=NEVER, model_options={**s.model_options, "width": width}) for s in self.specs]
+
+    def seconds_left(self, width: float) -> float:
+        """Predict how long networks with one hidden layer, of one width, would train; 0 s where all are kept."""
+        return seconds_left(*self._together(width), **self._how)
+
+    def _together(self, width: float) -> tuple[Labelled, Labelled, int]:
         if width != int(width):
             raise ValueError(f"width {width:g}: the hidden layer of an mlp has a whole number of units")
-        spec, recipe = self.specs[0], self.specs[0].settled()
-        how: dict[str, Any] = {"epsilon": spec.epsilon, "steps": recipe.epochs, "lr": recipe.lr, "progress": progress}
-        return train_width(self.data.train, self.data.test, int(width), seeds=[s.seed for s in self.specs], **how)
+        return self.data.train, self.data.test, int(width)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        recipe, seeds = self.specs[0].settled(), [spec.seed for spec in self.specs]
+        return {"seeds": seeds, "epsilon": self.specs[0].epsilon, "steps": recipe.epochs, "lr": recipe.lr}
 
     def with_noise(self, epsilon: float, *, seeds: int) -> Family:
         """Return the same trainings at another share of redrawn labels, from the first `seeds` seeds."""
         return replace(self, specs=[replace(spec, epsilon=epsilon, data_seed=spec.seed) for spec in self.specs[:seeds]])
+
+
+def family_of(setup: Session, data: Dataset) -> Family:
+    """Gather the one architecture that a notebook's widths are of."""
+    (architecture,) = setup.architectures
+    return Family(setup.specs()[architecture], data)
+
+
+def every_training(setup: Session) -> dict[str, list[RunSpec]]:
+    """List the runs of each width; networks with one hidden layer are none."""
+    family = family_of(setup, setup.load_data(download=False))
+    widths = [] if family.unit == "step" else setup.own["widths"]
+    return {f"{setup.architectures[0]} of width {width:g}": family.wide(width) for width in widths}
+
+
+def beside_runs(setup: Session) -> dict[str, float]:
+    """Predict the seconds of each width's networks with one hidden layer, which train all seeds at once."""
+    family = family_of(setup, setup.load_data(download=False))
+    widths = setup.own["widths"] if family.unit == "step" else []
+    what = f"seeds at once, {setup.epochs:,} steps"
+    return {f"mlp of width {width:g}, {len(setup.seeds)} {what}": family.seconds_left(width) for width in widths}
 
 
 def by_moment(networks: Mapping[float, Networks], test: Labelled, *, progress: bool = True, **how: Any) -> xr.Dataset:

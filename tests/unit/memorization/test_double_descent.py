@@ -164,6 +164,17 @@ def test_a_training_that_is_stopped_leaves_nothing_half_done() -> None:
     assert looks == [0, 10, 20, 30, 40, 50]
 
 
+def test_what_is_left_is_told_and_nothing_is_kept_of_the_trial() -> None:
+    train_data, test = blobs()
+    how: dict[str, Any] = {"seeds": [0, 1], "epsilon": 0.0, "lr": 0.01}
+    left = dd.seconds_left(train_data, test, 4, steps=500, **how)
+    assert 0 < left < dd.seconds_left(train_data, test, 4, steps=50_000, **how)
+    dd.train_width(train_data, test, 4, steps=500, progress=False, **{**how, "seeds": [0]})
+    assert dd.seconds_left(train_data, test, 4, steps=500, **how) > 0
+    dd.train_width(train_data, test, 4, steps=500, progress=False, **how)
+    assert dd.seconds_left(train_data, test, 4, steps=500, **how) == 0
+
+
 def test_pairs_without_names_and_images_are_taken(small: Dataset) -> None:
     (x, y), (test_x, test_y) = small.train, small.test
     got = dd.train_width((x, y), (test_x, test_y), 3, seeds=[0], steps=5, progress=False)

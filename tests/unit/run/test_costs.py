@@ -25,8 +25,8 @@ def test_what_is_finished_or_seen_before_is_not_left(small_npz: Path) -> None:
 
 
 def test_sections_list_what_their_notebooks_train_beside_a_run_a_seed() -> None:
-    def counts(notebook: str) -> dict[str, int]:
-        session = execute.session_of(notebook_path(notebook), {})
+    def counts(notebook: str, **given: object) -> dict[str, int]:
+        session = execute.session_of(notebook_path(notebook), given)
         assert session is not None
         return {name: len(specs) for name, specs in profiles.every_training(session).items()}
 
@@ -36,3 +36,11 @@ def test_sections_list_what_their_notebooks_train_beside_a_run_a_seed() -> None:
     assert set(plateau.values()) == {5}
     assert "fcn on glyphs10" not in plateau
     assert counts("09_hessian_surfaces") == counts("04_gmi_mli_wpeak") == {"mlp": 3, "resnet8": 3}
+    widths = {"widths": [4, 8], "architectures": ["mlp"], "train_size": 40, "test_size": 20}
+    assert counts("08_double_descent", **widths) == {}
+    one = execute.session_of(notebook_path("08_double_descent"), widths)
+    assert one is not None
+    assert all(seconds > 0 for seconds in profiles.beside_runs(one).values())
+    assert len(profiles.beside_runs(one)) == 2
+    resnets = {**widths, "architectures": ["resnet8"], "widths": [0.25, 0.5]}
+    assert counts("08_double_descent", **resnets) == {"resnet8 of width 0.25": 5, "resnet8 of width 0.5": 5}
