@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request
 
 from tests import ROOT
@@ -65,10 +66,12 @@ def test_the_first_page_leads_to_a_panel_and_back(app: tuple[str, psutil.Process
     page.goto(f"{address}/?token={TOKEN}")
     page.get_by_role("img", name="The panel of 01").wait_for()
     assert "20 minutes in class" in page.locator("li").inner_text()
+    assert not barriers(page)
     page.get_by_role("link", name="01").click()
     page.get_by_text("The panel is being prepared").wait_for(timeout=60_000)
     page.get_by_role("img", name="01_cctm-panel").wait_for(timeout=240_000)
     page.get_by_role("slider", name="threshold").wait_for()
+    assert not barriers(page)
     page.get_by_role("link", name="All panels").click()
     page.get_by_role("link", name="01").wait_for()
 
@@ -104,6 +107,12 @@ def test_four_visitors_at_once_see_only_their_own_panel(app: tuple[str, psutil.P
                  if c.status == psutil.CONN_LISTEN]  # fmt: skip
     assert len(listening) > len(WAYS)  # the server's, and each kernel's
     assert set(listening) == {"127.0.0.1"}
+
+
+def barriers(page: Page) -> list[str]:
+    """List what axe-core calls serious or critical for those who do not see, or use no mouse."""
+    found = Axe().run(page).response["violations"]
+    return [f"{fault['id']}: {fault['help']}" for fault in found if fault["impact"] in ("serious", "critical")]
 
 
 def threshold(page: Page) -> str:
