@@ -13,19 +13,20 @@ import torch
 from landscape_utils.kit.files import write_atomically
 from landscape_utils.kit.threads import processor
 from tests import ROOT
-from tests.benchmarks.growth import PICTURE
+from tests.benchmarks.bars import picture_of
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 QUESTIONS = {
     "landscape": "A surface, against `loss-landscapes` and plain loops",
-    "hessian": "Both ends of a spectrum, against PyHessian",
+    "hessian": "Both ends of a spectrum, against PyHessian and curvlinops",
     "mftma": "The geometry of manifolds, against one interior-point solve a vector",
+    "plain": "`interpolate` and `cctm`, against plain loops",
     "training": "A training, against a bare loop",
     "homogeneous": "Many small trainings at once, against one by one",
     "growth": "How costs grow",
     "sweep": "A sweep, on one worker and on two",
 }
-PACKAGES = ("torch", "numpy", "loss-landscapes", "pyhessian")
+PACKAGES = ("torch", "numpy", "scipy", "loss-landscapes", "pyhessian", "curvlinops-for-pytorch", "cvxopt")
 
 
 def main(names: list[str]) -> None:
@@ -44,8 +45,7 @@ def main(names: list[str]) -> None:
         printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         sys.stdout.write(printed)
         parts += [f"## {QUESTIONS[name]}", about.strip(), f"```text\n{printed.rstrip()}\n```"]
-        if name == "growth":
-            parts.append(f"![Seconds against sizes, on two logarithmic axes]({PICTURE.name})")
+        parts.append(f"![{QUESTIONS[name]}]({picture_of(name).name})")
     write_atomically(PAGE, ("\n\n".join(parts) + "\n").encode())
 
 

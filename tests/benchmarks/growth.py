@@ -18,10 +18,9 @@ from torch import nn
 import landscape_utils as lu
 from landscape_utils.landscape.hessian_operator import HessianOperator
 from landscape_utils.suite.plots import COLOURS, to_png
-from tests import ROOT
+from tests.benchmarks.bars import picture_of
 
 ROUNDS = 3
-PICTURE = ROOT / "docs" / "benchmarks-growth.png"
 QUIET = {"progress": False, "cache": False}
 
 
@@ -110,7 +109,7 @@ def main() -> None:
         ax.xaxis.set_major_locator(LogLocator(numticks=4))
         ax.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("seconds, set-up included")
-    PICTURE.write_bytes(to_png(figure))
+    picture_of("growth").write_bytes(to_png(figure))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 
 from landscape_utils.plateau.homogeneous import train_homogeneous
+from tests.benchmarks.bars import draw
 
 SEEDS, FIRST = 100, 100
 
@@ -35,6 +36,7 @@ def loop(r: int, seeds: Iterable[int]) -> float:
 def main() -> None:
     """Print both for the r that the notebook trains."""
     half, end = FIRST + SEEDS // 2, FIRST + SEEDS
+    taken = {}
     for r in (1, 3, 4, 5):
         at_once, one_by_one = [batch(r)], 0.0
         for seeds in (range(FIRST, half), range(half, end)):
@@ -42,6 +44,8 @@ def main() -> None:
             at_once.append(batch(r))
         ours = statistics.median(at_once)
         print(f"r = {r}  {SEEDS} at once {ours:5.2f} s, one by one {one_by_one:6.2f} s: {one_by_one / ours:5.1f} times")
+        taken[f"r = {r}"] = {"at once": ours, "one by one": one_by_one}
+    draw("homogeneous", taken, f"seconds for {SEEDS} networks")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""A sweep of eight runs on one worker and on two, each of one thread and with an empty cache: seconds, and the numbers.
-
-Run with `python -m tests.benchmarks.sweep`.
-"""
+"""A sweep of eight runs on one worker and on two, each of one thread and with an empty cache."""
 
 from __future__ import annotations
 
@@ -13,6 +10,8 @@ import time
 from pathlib import Path
 
 import xarray as xr
+
+from tests.benchmarks.bars import draw
 
 SWEEP = ("01_cctm", "-p", "architectures=mlp", "-p", "epochs=4", "-p", "seeds=0..7")
 
@@ -33,6 +32,7 @@ def main() -> None:
     for tree in found.values():
         tree["seconds"].values[:] = 0
     print(f"one worker {seconds[1]:.0f} s, two workers {seconds[2]:.0f} s: {seconds[2] / seconds[1]:.2f} of the time")
+    draw("sweep", {"eight runs": {f"{n} worker{'s' * (n > 1)}": seconds[n] for n in (2, 1)}}, "seconds")
     print("numbers", "identical" if found[1].identical(found[2]) else "DIFFER")
 
 

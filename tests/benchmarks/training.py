@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from landscape_utils.data.datasets import Dataset, load_dataset
 from landscape_utils.training import training
 from landscape_utils.training.models import build_model
 from landscape_utils.training.recipes import RunSpec
+from tests.benchmarks.bars import draw
 
 ROUNDS = 15
 
@@ -39,13 +41,13 @@ def bare_epoch(model: torch.nn.Module, data: Dataset, augment: bool) -> None:
         optimizer.step()
 
 
-def compare(name: str, data: Dataset, augment: bool) -> None:
-    """Print the ratio for one model."""
+def compare(name: str, data: Dataset, augment: bool) -> dict[str, float]:
+    """Print the ratio for one model, and give the seconds of an epoch."""
     spec = RunSpec(dataset="glyphs10", model=name, recipe="big-lr", epochs=1000, augment=augment)
     device = torch.device(training.default_device())
     state = training.State(spec, data, device)
     state.rows = [{}]
-    resident = training._resident(data, state.model, device)
+    resident = training.resident(data, state.model, device)
     bare = build_model(name, input_shape=data.input_shape, classes=10)
     bare = bare.to(device, memory_format=training.memory_format(bare))
     seconds: dict[str, list[float]] = {"bare": [], "suite": []}
@@ -56,21 +58,21 @@ def compare(name: str, data: Dataset, augment: bool) -> None:
                 bare_epoch(bare, resident, augment)
             else:
                 with tqdm(disable=True) as bar:
-                    training._train_epoch(state, resident, spec, bar)
+                    training.train_epoch(state, resident, spec, bar)
             if round_:  # the first round warms up
                 seconds[who].append(time.perf_counter() - begun)
     ratio = statistics.median(b / s for b, s in zip(seconds["bare"], seconds["suite"], strict=True))
     rate = data.train.size / statistics.median(seconds["suite"])
     print(f"{name:8s} augment {augment!s:5s} {rate:9,.0f} examples/s, {ratio:.3f} of the bare loop", flush=True)
+    return {"this": statistics.median(seconds["suite"]), "bare loop": statistics.median(seconds["bare"])}
 
 
 def main() -> None:
     """Compare for the two models that the bar names, on images that are cropped and flipped, or not."""
     data = load_dataset("glyphs10", train_size=4000, test_size=100)
     data = Dataset(**{**vars(data), "croppable": True, "flippable": True})
-    for name in ("resnet8", "mlp"):
-        for augment in (False, True):
-            compare(name, data, augment)
+    ways = product(("resnet8", "mlp"), (False, True))
+    draw("training", {f"{name}{', augmented' * a}": compare(name, data, a) for name, a in ways}, "seconds an epoch")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,36 @@
+"""The picture of a benchmark: what each way takes, on a logarithmic scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from landscape_utils.suite.plots import COLOURS, to_png
+from tests import ROOT
+
+
+def picture_of(name: str) -> Path:
+    """Name where a benchmark's picture lies."""
+    return ROOT / "docs" / f"benchmarks-{name}.png"
+
+
+def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None:
+    """Draw a panel a contest, with a bar a way; each says how many times the first, this package's, it takes.
+
+    Args:
+        name: of the benchmark.
+        taken: by contest and way.
+        unit: of what is taken.
+    """
+    most = max(map(len, taken.values()))
+    size = (5.5 * len(taken), 1.2 + 0.4 * most)
+    figure, axes = plt.subplots(1, len(taken), figsize=size, layout="constrained", squeeze=False)
+    for ax, (contest, ways) in zip(axes[0], taken.items(), strict=True):
+        ours, *_ = values = list(ways.values())
+        bars = ax.barh(list(ways), values, color=[COLOURS[0], *["0.6"] * (len(ways) - 1)])
+        ax.bar_label(bars, [f" {value:.3g} ({value / ours:.3g} x)" for value in values])
+        ax.set(xscale="log", title=contest, xlabel=unit, xlim=(min(values) / 2, 6 * max(values)))
+        ax.invert_yaxis()
+    picture_of(name).write_bytes(to_png(figure))
