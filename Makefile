@@ -32,7 +32,7 @@ run: setup
 # Two processes of one thread each: what the tests compute is too small for two threads. The numerics run a second time
 # with the processor playing an older one, on which sums are added up in another order.
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 20 tests/unit
 	OMP_NUM_THREADS=1 $(OLDER) $(BIN)/python -m pytest -n 2 --dist worksteal $(NUMERICS:%=tests/unit/%.py)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 1800 --durations 20 tests/notebooks tests/browser
 
