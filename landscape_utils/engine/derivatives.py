@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any, Literal
 from unittest import mock
 
@@ -85,31 +84,6 @@ def normalise_by(tree: nn.Module, bn: BatchNormStatistics) -> bool:
     for layer in layers:
         layer.train(bn == "batch")
     return bn == "batch" and bool(layers)
-
-
-def normalise_plainly(tree: nn.Module) -> None:
-    """Spell out how BatchNorm layers in training mode normalise, for a gradient that is differentiated again.
-
-    y = s x + (beta - s mean), s = gamma / sqrt(var + eps): of this sum torch's second derivative takes a quarter of the
-    time that it takes of the fused layer's. Layers with a forward of their own stay as they are.
-    """
-    for layer in tree.modules():
-        if isinstance(layer, _BatchNorm) and layer.training and type(layer).forward is _BatchNorm.forward:
-            layer.forward = partial(_normalised, layer, layer.forward)  # type: ignore[method-assign]
-
-
-def _normalised(layer: _BatchNorm, fused: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    if x.numel() == x.shape[1]:
-        return fused(x)  # which says that a single value has no deviation
-    shape = (1, -1, *(1 for _ in x.shape[2:]))
-    var, mean = torch.var_mean(x, [d for d in range(x.ndim) if d != 1], correction=0, keepdim=True)
-    scale = (var + layer.eps).rsqrt()
-    if layer.weight is not None:
-        scale = scale * layer.weight.view(shape)
-    shift = -mean * scale
-    if layer.bias is not None:
-        shift = shift + layer.bias.view(shape)
-    return x * scale + shift
 
 
 @torch.no_grad()

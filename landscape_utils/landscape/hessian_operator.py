@@ -32,11 +32,11 @@ from landscape_utils.engine.derivatives import (
     differentiating,
     gradients,
     normalise_by,
-    normalise_plainly,
 )
 from landscape_utils.engine.folding import fold
 from landscape_utils.engine.inference import check_logits
 from landscape_utils.engine.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
+from landscape_utils.engine.spelled_out import spell_out
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.errors import unknown
 
@@ -136,7 +136,7 @@ class HessianOperator:
         install(self._tree, weights)
         self.bn = bn
         self._together = normalise_by(self._tree, bn)
-        normalise_plainly(self._tree)
+        spell_out(self._tree)
         folds = [] if self._together else fold(self._tree, weights, self.inputs[:2])
 
         def refresh(*_: object) -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import landscape_utils as lu
-from landscape_utils.engine.derivatives import differentiable, normalise_plainly
+from landscape_utils.engine.derivatives import differentiable
 
 
 class Cut(nn.Module):
@@ -98,41 +98,3 @@ def test_the_copy_is_in_evaluation_mode_and_the_callers_flags_stay() -> None:
     assert all(p.requires_grad for p in tree.parameters())
     assert not tree.training
     assert [p.requires_grad for p in model.a.parameters()] == [False, False]
-
-
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5), (6, 4, 3, 2), (2, 4, 3, 2, 2)])
-def test_batchnorm_spelled_out_has_the_fused_layers_values_and_both_derivatives(
-    shape: tuple[int, ...], affine: bool
-) -> None:
-    torch.manual_seed(0)
-    kind = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[len(shape) - 2]
-    layer = kind(4, affine=affine).double()
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter)
-    start = 3 + torch.randn(shape, dtype=torch.float64)
-
-    def looked_at() -> list[Tensor]:
-        x = start.clone().requires_grad_()
-        y = layer(x)
-        own = [x, *layer.parameters()]
-        first = torch.autograd.grad((y.sin() * y).sum(), own, create_graph=True)
-        return [y, *first, *torch.autograd.grad(sum(g.cos().sum() for g in first), own)]
-
-    fused = looked_at()
-    normalise_plainly(layer)
-    assert "forward" in vars(layer)
-    for spelled, expected in zip(looked_at(), fused, strict=True):
-        torch.testing.assert_close(spelled, expected, rtol=1e-9, atol=1e-12)
-
-
-def test_a_layer_with_a_forward_of_its_own_or_in_evaluation_mode_stays_as_it_is() -> None:
-    class Own(nn.BatchNorm2d):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x).relu()
-
-    tree = nn.Sequential(Own(3), nn.BatchNorm2d(3).eval(), nn.BatchNorm2d(3))
-    normalise_plainly(tree)
-    assert ["forward" in vars(layer) for layer in tree] == [False, False, True]
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        tree[2](torch.randn(1, 3, 1, 1))
