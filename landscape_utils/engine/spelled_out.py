@@ -126,14 +126,13 @@ class _Gradients(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         (g, x, weight), geometry = ctx.saved_tensors, ctx.geometry
         by_g = by_x = by_weight = None
-        if along_x is not None:
-            by_g = geometry.forward(along_x, weight)
-            by_weight = geometry.backward(g, along_x, weight, (False, True, False))[1]
         if along_weight is not None:
-            moved = geometry.forward(x, along_weight)
-            by_g = moved if by_g is None else by_g.add_(moved)
+            by_g = geometry.forward(x, along_weight, along_bias)
             by_x = geometry.backward(g, x, along_weight, (True, False, False))[0]
-        if along_bias is not None:
-            moved = along_bias.view(1, -1, *(1 for _ in geometry.stride)).expand_as(g)
-            by_g = moved if by_g is None else by_g.add_(moved)
+        elif along_bias is not None:
+            by_g = along_bias.view(1, -1, *(1 for _ in geometry.stride)).expand_as(g)
+        if along_x is not None:
+            moved = geometry.forward(along_x, weight)
+            by_g = moved if by_g is None else moved.add_(by_g)
+            by_weight = geometry.backward(g, along_x, weight, (False, True, False))[1]
         return None, None, by_g, by_x, by_weight

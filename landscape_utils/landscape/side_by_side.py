@@ -13,13 +13,17 @@ from landscape_utils.kit.store import NotKeptError, only_looking
 from landscape_utils.kit.workers import Advance, at_once, in_workers
 from landscape_utils.landscape.directions import Directions
 
-Key = TypeVar("Key", bound=tuple[Any, ...])
+Filing = TypeVar("Filing", bound=tuple[Any, ...])
 Found = TypeVar("Found")
 
 
 def by_model(
-    work: Callable[[Key, Directions], Found], around: Mapping[Key, Directions], what: str, *, progress: bool = True
-) -> dict[Key, Found]:
+    work: Callable[[Filing, Directions], Found],
+    around: Mapping[Filing, Directions],
+    what: str,
+    *,
+    progress: bool = True,
+) -> dict[Filing, Found]:
     """Do the same around every model: on the CPU by so many processes as torch has threads, each of one thread.
 
     What is computed lies on the shelves afterwards, so that directions which a process found are there for all. Where
@@ -38,13 +42,13 @@ def by_model(
         Exception: of the first model that fails.
     """
 
-    found: dict[Key, Found] = {}
+    found: dict[Filing, Found] = {}
     for place, here in around.items():
         with suppress(NotKeptError), only_looking():
             found[place] = work(place, here)
     missing = [(place, here) for place, here in around.items() if place not in found]
 
-    def one(job: tuple[Key, Directions], advance: Advance) -> Found:
+    def one(job: tuple[Filing, Directions], advance: Advance) -> Found:
         computed = work(*job)
         advance()
         return computed
