@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from landscape_utils.training.training import find, finished, resident, train_ep
 
 STEPS = 3  # of a training that are timed at once
 LEAST = 0.3  # s
+STILL = 1e-9  # learning rate at which a trial cannot diverge
 
 
 class Cost(NamedTuple):
@@ -47,7 +49,7 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
     recipe, device = spec.settled(), torch.device(default_device())
     labels = permute_labels(_part_of(data, STEPS * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _threads(beside):
-        state = State(spec, data, device)
+        state = State(replace(spec, lr=STILL), data, device)
         few = resident(labels.dataset, state.model, device)
         activations = _activations(state.model, few.train.inputs[: recipe.batch_size], half=spec.precision == "bf16")
         training = _seconds(lambda: train_epoch(state, few, spec, tqdm(disable=True)))

@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+import torch
+
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.run import costs, execute
 from landscape_utils.suite import profiles
@@ -14,6 +17,21 @@ def test_estimates_grow_with_the_work(small: Dataset) -> None:
     cost = costs.estimate(short, small)
     # The checkpoints are the weights of 192 x 128 + 128 + 128 x 3 + 3 numbers; initial, best and final.
     assert cost.disk == 3 * 4 * (192 * 128 + 128 + 128 * 3 + 3)
+
+
+def test_a_training_that_may_diverge_is_priced(small: Dataset) -> None:
+    wild = RunSpec(dataset="small", model="fcn", model_options={"depth": 8}, epochs=3, lr=1e6)
+    assert costs.estimate(wild, small).seconds > 0
+
+
+def test_several_at_once_have_one_thread_each(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    monkeypatch.setattr(costs, "train_epoch", lambda *_: threads.append(torch.get_num_threads()))
+    whole = torch.get_num_threads()
+    for beside in (1, 2):
+        costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1), small, beside=beside)
+    assert set(threads) == {whole, 1}
+    assert torch.get_num_threads() == whole
 
 
 def test_what_is_finished_or_seen_before_is_not_left(small_npz: Path) -> None:
