@@ -27,11 +27,15 @@ def test_a_training_that_may_diverge_is_priced(small: Dataset) -> None:
 def test_several_at_once_have_one_thread_each(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     monkeypatch.setattr(costs, "train_epoch", lambda *_: threads.append(torch.get_num_threads()))
-    whole = torch.get_num_threads()
-    for beside in (1, 2):
-        costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1), small, beside=beside)
-    assert set(threads) == {whole, 1}
-    assert torch.get_num_threads() == whole
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for beside in (1, 2):
+            costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1), small, beside=beside)
+        assert set(threads) == {2, 1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_finished_or_seen_before_is_not_left(small_npz: Path) -> None:
