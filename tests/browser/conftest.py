@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,31 +55,55 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"no answer: {log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
+@contextmanager
+def serving(folder: Path, home: Path) -> Iterator[tuple[Lab, subprocess.Popen[bytes]]]:
+    """Serve a folder by JupyterLab on localhost, with its cache at home."""
     port, log = free_port(), folder / "lab.log"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
     command += [f"--IdentityProvider.token={TOKEN}", f"--notebook-dir={folder}", "--expose-app-in-browser"]
     command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
-    environment = {**os.environ, "LANDSCAPE_HOME": str(folder / "home")}
+    environment = {**os.environ, "LANDSCAPE_HOME": str(home)}
     with log.open("wb") as sink, subprocess.Popen(command, env=environment, stdout=sink, stderr=sink) as server:
         try:
             address = f"http://127.0.0.1:{port}"
             wait_for(f"{address}/api?token={TOKEN}", server, log)
-            yield Lab(address, folder)
+            yield Lab(address, folder), server
         finally:
             server.terminate()
             server.wait(30)
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """Start Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield browser
+        browser.close()
+
+
+def end_kernels(lab: Lab) -> None:
+    """Shut down all that a JupyterLab has started."""
+    for kernel in json.loads(_ask(f"{lab.address}/api/kernels")):
+        _ask(f"{lab.address}/api/kernels/{kernel['id']}", "DELETE")
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    with serving(folder, folder / "home") as (served, _):
+        yield served
 
 
 @pytest.fixture
 def lab(_server: Lab) -> Iterator[Lab]:
     """Serve JupyterLab on localhost; a test's kernels end with it."""
     yield _server
-    for kernel in json.loads(_ask(f"{_server.address}/api/kernels")):
-        _ask(f"{_server.address}/api/kernels/{kernel['id']}", "DELETE")
+    end_kernels(_server)
 
 
 def _ask(address: str, method: str = "GET") -> bytes:
@@ -90,13 +115,8 @@ def _ask(address: str, method: str = "GET") -> bytes:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
