@@ -12,7 +12,6 @@ from tqdm import tqdm
 from landscape_utils.data.datasets import class_index
 from landscape_utils.data.pairs import Pairs, class_names, resident
 from landscape_utils.engine.derivatives import (
-    TOGETHER,
     BatchNormStatistics,
     differentiable,
     differentiating,
@@ -20,6 +19,7 @@ from landscape_utils.engine.derivatives import (
     normalise_by,
 )
 from landscape_utils.engine.inference import check_logits
+from landscape_utils.engine.shadow import TOGETHER
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.clock import spent_on
 

@@ -19,7 +19,6 @@ from landscape_utils.engine.shadow import PROBED, answers, classifier
 from landscape_utils.kit.errors import unknown
 
 BatchNormStatistics = Literal["keep", "batch"]
-TOGETHER = 1000  # examples that share a batch's statistics, at most
 NUDGE = 0.1  # share of a parameter's size by which it is moved to see whether the logits depend on it
 
 

@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
         normalisation: None takes directions as they are; `global`, `layer` and `filter` as in `space.normalise`.
         leave_out_1d: zero the directions' entries of 1-D parameters (biases, BatchNorm).
         bn: `keep` BatchNorm's running statistics, or `update` them at each point: to those of all examples, as in
-            training, where these are few (1,000 images of 32 x 32 x 3); else averaged over batches, in one more pass.
+            training, where these are few (1,000, of 32 x 32 x 3 at most); else averaged over batches, in one more pass.
         precision: `float32` (the model's own type), or `bf16`; then the attributes tell the error on a few points.
         classes: names; by default those the data carry, else the indices.
         cache: keep finished points on disk, and use those that are there.

@@ -23,7 +23,8 @@ from landscape_utils.engine.space import StateDict
 
 ALIGNMENT = 16  # numbers; parameters start at multiples of a cache line
 NORM_BATCH = 200  # examples whose mean and variance one BatchNorm update sees
-TOGETHER = 1000 * 3 * 32 * 32  # values of examples that are few enough to be normalised all together
+TOGETHER = 1000  # examples that share a batch's statistics, at most
+VALUES = TOGETHER * 3 * 32 * 32  # that they have, where nothing but a loss is kept of them
 TRIED = 2  # examples on which a speed-up is tried
 PROBED = 16  # examples by whose logits a model is known again
 TOLERANCE = 1e-3  # relative; a wrong speed-up is off by more than this, rounding by less
@@ -313,8 +314,11 @@ def averaging_statistics(tree: nn.Module) -> list[_BatchNorm]:
 
 
 def few_enough(inputs: Tensor) -> bool:
-    """Check whether all examples can go through a network together, to be normalised by their own statistics."""
-    return inputs.numel() <= TOGETHER
+    """Check whether all examples can go through a network together, to be normalised by their own statistics.
+
+    These are then as few as the derivatives with a batch's statistics take together: of one and the same function.
+    """
+    return len(inputs) <= TOGETHER and inputs.numel() <= VALUES
 
 
 def update_statistics(norms: Sequence[_BatchNorm], examples: int, forward: Callable[[slice], object]) -> None:

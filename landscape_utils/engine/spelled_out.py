@@ -17,16 +17,18 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from landscape_utils.engine.folding import CONVOLUTIONS, NORMS
+
 
 def spell_out(tree: nn.Module) -> None:
     """Let a network's convolutions, and its BatchNorm layers in training mode, be differentiated twice at little cost.
 
-    Layers with a forward of their own stay as they are, and so do convolutions that do not pad with zeros.
+    Layers of a class of their own stay as they are, and so do convolutions that do not pad with zeros.
     """
     for layer in tree.modules():
-        if isinstance(layer, _BatchNorm) and layer.training and type(layer).forward is _BatchNorm.forward:
+        if isinstance(layer, _BatchNorm) and layer.training and type(layer) in NORMS:
             layer.forward = partial(_normalised, layer, layer.forward)  # type: ignore[method-assign]
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and _pads_with_zeros(layer):
+        if isinstance(layer, _ConvNd) and type(layer) in CONVOLUTIONS and _pads_with_zeros(layer):
             layer._conv_forward = partial(_convolved, Geometry.of(layer))  # type: ignore[method-assign]
 
 

@@ -27,7 +27,6 @@ from tqdm import tqdm
 from landscape_utils.data.pairs import Pairs, resident
 from landscape_utils.engine import space
 from landscape_utils.engine.derivatives import (
-    TOGETHER,
     BatchNormStatistics,
     differentiable,
     differentiating,
@@ -36,7 +35,7 @@ from landscape_utils.engine.derivatives import (
 )
 from landscape_utils.engine.folding import fold
 from landscape_utils.engine.inference import check_logits
-from landscape_utils.engine.shadow import PROBED, fastest_layout, install, pack, place, probe, unwrapped
+from landscape_utils.engine.shadow import PROBED, TOGETHER, fastest_layout, install, pack, place, probe, unwrapped
 from landscape_utils.engine.spelled_out import spell_out
 from landscape_utils.kit.bars import BAR
 from landscape_utils.kit.errors import unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -47,8 +47,9 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
         beside: how many runs are trained at once; several have one thread each.
     """
     recipe, device = spec.settled(), torch.device(default_device())
+    threads = one_thread() if beside > 1 else nullcontext()
     labels = permute_labels(_part_of(data, STEPS * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _threads(beside):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), threads:
         state = State(replace(spec, lr=STILL), data, device)
         few = resident(labels.dataset, state.model, device)
         activations = _activations(state.model, few.train.inputs[: recipe.batch_size], half=spec.precision == "bf16")
@@ -96,10 +97,6 @@ def _part_of(data: Dataset, size: int) -> Dataset:
     splits = {"train": data.train, "test": data.test}
     parts = {name: Labelled(x.inputs[:size], x.targets[:size], x.classes) for name, x in splits.items()}
     return Dataset(**{**vars(data), **parts})
-
-
-def _threads(beside: int) -> AbstractContextManager[None]:
-    return one_thread() if beside > 1 else nullcontext()
 
 
 def _seconds(work: Callable[[], object]) -> float:

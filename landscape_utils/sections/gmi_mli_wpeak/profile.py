@@ -34,6 +34,7 @@ _SMALL: dict[str, Any] = {
     "walked": 3,
     "points": 25,
     "peak": {"batch_size": 100},
+    # Of 12, 20 and 30 epochs 20 is the first in which all of the trial seeds 100 to 102 have a vvv-basin.
     "vvv": {"epochs": 20, "lr": 0.4, "batch_size": 100},
 }
 
@@ -64,7 +65,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     # The paper's own MLP: on trial seeds its loss is 0.7 log C at E = 10. And a ResNet that two cores can afford twenty
     # eigenvectors of: its stem, as for ImageNet, leaves 8 x 8 pixels, an eighth of the channels fit 12,000 images; on
-    # trial seeds its loss is 0.6 log C at E = 3.
+    # trial seed 100 its loss is 0.6 log C at E = 3, and 0.04 log C at the end.
     "laptop": {
         "dataset": "cifar10",
         "architectures": ["mlp", "resnet18"],

@@ -41,13 +41,13 @@ def plain(
     """Load a point's weights into a copy of the model and look at every example: what anyone would write."""
     moved, (x, y) = copy.deepcopy(model), data
     nn.utils.vector_to_parameters(weights, moved.parameters())
-    if bn == "update" and x.numel() > shadow.TOGETHER:
+    if bn == "update" and len(x) > shadow.TOGETHER:
         shuffled = x[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
         update_bn(shuffled.split(shadow.NORM_BATCH), moved)
     moved.eval()
     for module in moved.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.train(bn == "update" and x.numel() <= shadow.TOGETHER)
+            module.train(bn == "update" and len(x) <= shadow.TOGETHER)
     with torch.no_grad():
         logits = moved(x)
     losses, right = F.cross_entropy(logits, y, reduction="none"), logits.argmax(1) == y

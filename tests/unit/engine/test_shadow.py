@@ -248,3 +248,10 @@ def test_statistics_are_the_mean_over_batches_of_one_size(model: nn.Module, monk
     for (name, got), want in zip(tree.named_buffers(), expected.buffers(), strict=True):
         torch.testing.assert_close(got, want, msg=name)
     assert not tree.training
+
+
+@pytest.mark.parametrize(
+    ("shape", "few"), [((1000, 3, 32, 32), True), ((1001, 1, 2, 2), False), ((500, 3, 64, 64), False), ((7, 5), True)]
+)
+def test_few_are_no_more_than_derivatives_take_together_nor_than_fits(shape: tuple[int, ...], few: bool) -> None:
+    assert shadow.few_enough(torch.empty(shape, device="meta")) == few

@@ -64,8 +64,13 @@ def test_what_is_not_asked_for_is_left_out(wanted: str) -> None:
     torch.testing.assert_close(second(), expected, rtol=1e-9, atol=1e-11)
 
 
-def test_convolutions_that_pad_otherwise_stay_as_they_are() -> None:
-    tree = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), nn.Conv2d(2, 2, 3, padding="same"))
+def test_convolutions_that_pad_otherwise_or_are_of_a_class_of_their_own_stay_as_they_are() -> None:
+    class Standardised(nn.Conv2d):
+        def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return super()._conv_forward(x, weight - weight.mean(), bias)
+
+    circular, same = nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), nn.Conv2d(2, 2, 3, padding="same")
+    tree = nn.Sequential(circular, same, Standardised(2, 2, 3))
     spell_out(tree)
     assert not any("_conv_forward" in vars(layer) for layer in tree)
 
