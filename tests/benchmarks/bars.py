@@ -1,4 +1,4 @@
-"""The picture of a benchmark: what each way takes, on a logarithmic scale."""
+"""The picture of a benchmark: what each way takes, in bars from zero."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None
         ours, *_ = values = list(ways.values())
         bars = ax.barh(list(ways), values, color=[COLOURS[0], *["0.6"] * (len(ways) - 1)])
         ax.bar_label(bars, [f" {value:.3g} ({value / ours:.3g} x)" for value in values])
-        ax.set(xscale="log", title=contest, xlabel=unit, xlim=(min(values) / 2, 6 * max(values)))
+        ax.set(title=contest, xlabel=unit, xlim=(0, 1.5 * max(values)))
+        ax.locator_params(axis="x", nbins=5)
         ax.invert_yaxis()
     picture_of(name).write_bytes(to_png(figure))

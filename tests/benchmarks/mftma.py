@@ -104,7 +104,7 @@ def main() -> None:
         "this, the solves alone": alone,
         "interior point, the solves alone": theirs,
     }
-    draw("mftma", {f"{MANIFOLDS} manifolds of {POINTS} points, {VECTORS} vectors": ways}, "seconds")
+    draw("mftma", {f"{MANIFOLDS} manifolds of {POINTS} points": ways}, f"seconds, {VECTORS} vectors each")
     print(f"  on the same vectors |V - T|^2 differs by {np.abs(np.array(ours) - np.array(gaps)).max():.0e} at most")
 
     wide = rectified(65_536)
