@@ -21,6 +21,7 @@ from landscape_utils.suite.claims import Judgement, judged, rank_correlation
 LEARNED = ("unpermuted", "restored", "test")
 ALIKE = 1.25  # ratio up to which capacities count as equal
 BEGUN = 0.1  # of the way from chance to 1
+NO_MANY = "this profile trains on no further data of many classes"
 
 
 def memorizing(accuracies: xr.Dataset) -> Judgement:
@@ -132,34 +133,72 @@ def shrinking_with_depth(geometry: xr.Dataset) -> Judgement:
 # --- capacities -------------------------------------------------------------------------------------------------
 
 
-def theory_matches(counted: xr.Dataset) -> Judgement:
+def theory_matches(counted: xr.Dataset, many: xr.Dataset | None) -> Judgement:
     """MG-6: the largest factor between mean-field and empirical capacity, over layers and subsets.
 
     Args:
         counted: as `study.capacities` gives.
+        many: the same for many classes, if there is such.
     """
-    ratio = (counted["mean_field"] / counted["empirical"]).stack(pair=("subset", "layer")).dropna("pair", how="all")
-    if not ratio.size:
-        return judged("MG-6", factor="no layer has enough features for half of all dichotomies to be separable")
-    off: xr.DataArray = np.exp(np.abs(np.log(ratio)))  # type: ignore[assignment]
+    off, of_many = _factors(counted), None if many is None else _factors(many)
     return judged(
         "MG-6",
-        factor=off.max("pair"),
-        note=f"{float((off <= ALIKE).sum() / off.notnull().sum()):.0%} of {int(off.notnull().sum())} are within "
-        f"{ALIKE}; median ratio {float(ratio.median()):.2f}.",
+        factor=_worst(off),
+        many=NO_MANY if of_many is None else _worst(of_many),
+        note=_close(off) + ("" if of_many is None else f" Many classes: {_close(of_many)}"),
     )
 
 
-def balls_match(geometry: xr.Dataset) -> Judgement:
-    """MG-16: the share of layers, epochs and subsets whose capacity is within a factor of 1.25 of the balls'."""
-    ratio = (geometry["capacity"] / geometry["ball_capacity"]).stack(case=("epoch", "subset", "layer")).dropna("case")
+def _factors(counted: xr.Dataset) -> xr.DataArray:
+    """Divide mean-field by empirical capacity, over (seed, pair); pairs that no seed could count are left out."""
+    return (counted["mean_field"] / counted["empirical"]).stack(pair=("subset", "layer")).dropna("pair", how="all")
+
+
+def _worst(ratio: xr.DataArray) -> xr.DataArray | str:
+    if not ratio.size:
+        return "no layer has enough features for half of all dichotomies to be separable"
+    worst: xr.DataArray = xr.where(ratio > 1, ratio, 1 / ratio).max("pair")
+    return worst
+
+
+def _close(ratio: xr.DataArray) -> str:
+    if not ratio.size:
+        return ""
     near = np.abs(np.log(ratio)) <= np.log(ALIKE)
-    low, middle, high = np.quantile(ratio, (0.025, 0.5, 0.975))
+    counted = int(ratio.notnull().sum())
+    return (
+        f"{float(near.sum()) / counted:.0%} of {counted} are within {ALIKE}; median ratio {float(ratio.median()):.2f}."
+    )
+
+
+def balls_match(geometry: xr.Dataset, many: xr.Dataset | None) -> Judgement:
+    """MG-16: the share of layers, epochs and subsets whose capacity is within a factor of 1.25 of the balls'.
+
+    Args:
+        geometry: as `study.by_epoch` gives.
+        many: the same for many classes, if there is such.
+    """
+    ratio, of_many = _over_balls(geometry), None if many is None else _over_balls(many)
     return judged(
         "MG-16",
-        share=near.mean("case"),
-        note=f"Median ratio {middle:.2f}; the middle 95 % lie between {low:.2f} and {high:.2f}.",
+        share=_near(ratio),
+        many=NO_MANY if of_many is None else _near(of_many),
+        note=_spread(ratio) + ("" if of_many is None else f" Many classes: {_spread(of_many)}"),
     )
+
+
+def _over_balls(geometry: xr.Dataset) -> xr.DataArray:
+    return (geometry["capacity"] / geometry["ball_capacity"]).stack(case=("epoch", "subset", "layer")).dropna("case")
+
+
+def _near(ratio: xr.DataArray) -> xr.DataArray:
+    near: xr.DataArray = (np.abs(np.log(ratio)) <= np.log(ALIKE)).mean("case")
+    return near
+
+
+def _spread(ratio: xr.DataArray) -> str:
+    low, middle, high = np.quantile(ratio, (0.025, 0.5, 0.975))
+    return f"Median ratio {middle:.2f}; the middle 95 % lie between {low:.2f} and {high:.2f}."
 
 
 def share_of_permuted(geometry: xr.Dataset, layers: list[str]) -> Judgement:

@@ -20,8 +20,8 @@ from landscape_utils.kit import store
 from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.journal import Journal
 from landscape_utils.kit.store import PART, Shelf
-from landscape_utils.kit.workers import remembered_each
-from landscape_utils.memorization import embeddings
+from landscape_utils.kit.workers import at_once, remembered_each
+from landscape_utils.memorization import embeddings, memorized
 from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
@@ -171,6 +171,12 @@ def by_epoch(
     return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
+def trained(specs: Sequence[RunSpec], later: Sequence[RunSpec]) -> list[Run]:
+    """Train the specifications, and beside them as many that are needed later as keep every worker busy."""
+    company = list(later)[: -len(specs) % at_once(len(specs) + len(later))]
+    return memorized.trained([*specs, *company])[: len(specs)]
+
+
 def three_layers(table: xr.Dataset) -> list[str]:
     """Name the first, the middle and the last layer behind the pixels."""
     names = [str(name) for name in table["layer"].values if name != PIXELS]
@@ -217,7 +223,9 @@ def every_training(setup: Session) -> dict[str, list[RunSpec]]:
         f"{name}, other shares": share_specs(of[: own["share_seeds"]], others) for name, of in specs.items() if others
     }
     of_spheres = {"seeds": own["sphere_seeds"], "size": own["sphere_size"]}
-    return {**specs, **at_shares, "spheres": sphere_specs(own["spheres"], setup.epsilon, **of_spheres)}
+    spheres = {"spheres": sphere_specs(own["spheres"], setup.epsilon, **of_spheres)}
+    many = many_specs(setup)
+    return {**specs, **at_shares, **spheres, **({"many classes": many} if many else {})}
 
 
 def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, size: int) -> list[RunSpec]:
@@ -232,6 +240,12 @@ def sphere_specs(settings: Mapping[str, Any], epsilon: float, *, seeds: int, siz
     common: dict[str, Any] = {"dataset": "spheres", "recipe": "memorize", "train_size": size, "epsilon": epsilon}
     common |= settings
     return [RunSpec(**common, seed=seed, data_seed=seed) for seed in range(seeds)]
+
+
+def many_specs(setup: Session) -> list[RunSpec]:
+    """Specify the trainings on many classes, one a seed; none where the profile names none."""
+    common = {"recipe": "memorize", "epsilon": setup.epsilon, **(setup.own["many"] or {})}
+    return [RunSpec(**common, seed=seed, data_seed=seed) for seed in setup.seeds if setup.own["many"]]
 
 
 def planes_of(

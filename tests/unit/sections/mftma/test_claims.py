@@ -153,21 +153,26 @@ def test_theory_matches_within_a_quarter_in_the_worst_case() -> None:
         },
         coords={"subset": list(SUBSETS), "layer": ["a", "b"]},
     )
-    assert verdicts.theory_matches(counted).verdict == "reproduced"
+    assert verdicts_of(verdicts.theory_matches(counted, counted)) == {"factor": "seen", "many": "seen"}
+    fine = counted
+    counted = counted.copy(deep=True)
     counted["empirical"].loc[{"subset": "restored", "layer": "b"}] = 0.05
     counted["empirical"].loc[{"subset": "test", "layer": "a"}] = np.nan
-    got = verdicts.theory_matches(counted)
-    assert (got.verdict, got.part.effect) == ("not reproduced", pytest.approx(2))
+    got = verdicts.theory_matches(counted, None)
+    assert (got.verdict, got.parts[0].effect) == ("not reproduced", pytest.approx(2))
     assert got.note == "86% of 21 are within 1.25; median ratio 1.05."
-    assert verdicts.theory_matches(counted * np.nan).verdict == "not tested"
+    assert verdicts_of(got)["many"] == "not tested"
+    assert verdicts_of(verdicts.theory_matches(fine, counted)) == {"factor": "seen", "many": "not seen"}
+    assert verdicts.theory_matches(counted * np.nan, None).verdict == "not tested"
 
 
 def test_balls_match_nineteen_times_of_twenty() -> None:
     found = geometry()
-    assert verdicts.balls_match(found).verdict == "reproduced"
+    assert verdicts_of(verdicts.balls_match(found, found)) == {"share": "seen", "many": "seen"}
+    assert verdicts_of(verdicts.balls_match(found, None)) == {"share": "seen", "many": "not tested"}
     found["ball_capacity"] = found["ball_capacity"] * np.where(np.arange(len(LAYERS)) == 1, 2, 1)
-    got = verdicts.balls_match(found)
-    assert (got.verdict, got.part.effect) == ("not reproduced", pytest.approx(8 / 9))
+    got = verdicts.balls_match(found, None)
+    assert (got.verdict, got.parts[0].effect) == ("not reproduced", pytest.approx(8 / 9))
 
 
 def shares(test_at_last: list[float], middle: float = 1.0, permuted: float = 0.1) -> xr.Dataset:
