@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 
 POLL = 0.2  # s between two looks at how far the jobs are
 IDLE = 60  # s after which workers that have nothing to do end: the next cell finds them warm
+GROWTH = 2**30  # bytes that a worker may grow by before loky replaces it: torch's optimisers and UMAP alone take 0.4 GB
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -105,7 +106,12 @@ def in_workers(
         executor = get_reusable_executor(
             max_workers=at_once,
             timeout=IDLE,
-            env={**dict.fromkeys(POOLS, threads), "LANDSCAPE_HOME": str(home()), "TQDM_DISABLE": "1"},
+            env={
+                **dict.fromkeys(POOLS, threads),
+                "LANDSCAPE_HOME": str(home()),
+                "LOKY_MAX_MEMORY_LEAK_SIZE": str(GROWTH),
+                "TQDM_DISABLE": "1",
+            },
             initializer=_end_with,
             initargs=(os.getpid(),),
         )

@@ -34,12 +34,14 @@ def plane(features: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
         features: shape (N, features), N above 15.
         seed: of UMAP, which then runs in one thread.
     """
+    threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # of TensorFlow, which is not needed
         import umap
     embedded: NDArray[np.float32] = umap.UMAP(n_neighbors=NEIGHBOURS, random_state=seed, n_jobs=1).fit_transform(
         np.asarray(features)
     )
+    torch.set_num_threads(threads)  # the OpenMP that torch has, too, was given all processors
     return embedded
 
 

@@ -26,6 +26,7 @@ from tests.notebooks.findings import FINDINGS, pictures_of
 
 OUT = ROOT / "out" / "laptop"
 WIDTH, COLOURS = 1000, 256  # of a small picture
+NO_MATTER = ("profile", "workers")  # modules: what other profiles hold, and in which process a job is done
 
 
 def main(prefixes: tuple[str, ...]) -> None:
@@ -56,7 +57,7 @@ def code_of(notebook: Path) -> str:
     digest = hashlib.sha256(json.dumps(profiles.profiles(notebook.stem)["laptop"], sort_keys=True).encode())
     digest.update(code.encode() + ledger.read_bytes())
     for module in sorted(imports.reached(code, section)):
-        if not module.endswith(".profile"):  # what the other profiles hold is not what this one found
+        if module.rpartition(".")[2] not in NO_MATTER:
             digest.update(imports.code_of(module).encode())
     return digest.hexdigest()[:16]
 

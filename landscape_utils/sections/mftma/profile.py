@@ -159,7 +159,14 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }
 
-FINDINGS = ("geometry-vgg8", "capacities", "planes-last-vgg8")  # pictures of the laptop profile that are kept
+FINDINGS = (
+    "geometry-vgg8",
+    "capacities",
+    "shares-vgg8",
+    "many",
+    "many-capacities",
+    "planes-last-vgg8",
+)  # pictures of the laptop profile that are kept
 
 RULES: dict[str, Rule] = {
     "classes": at_least(2, "at least 2 manifolds are needed"),

@@ -65,6 +65,20 @@ def test_alone_everything_is_done_here() -> None:
     assert in_workers(about, [3, 1], at_once=1) == [(n * n, torch.get_num_threads(), os.getpid()) for n in (3, 1)]
 
 
+KEPT = list[bytes]()
+
+
+def grown(job: int, advance: Callable[[], object]) -> int:
+    """Keep 0.3 GB more, as imports of torch's optimisers and UMAP do; loky looks at the memory once a second."""
+    KEPT.append(b"1" * 320_000_000)
+    time.sleep(1.1)
+    return os.getpid()
+
+
+def test_workers_that_have_imported_much_are_kept() -> None:
+    assert len(set(in_workers(grown, range(6), at_once=2))) == 2
+
+
 def test_a_failing_job_ends_the_others(tmp_path: Path) -> None:
     def work(job: str, advance: Callable[[], object]) -> None:
         if job == "bad":

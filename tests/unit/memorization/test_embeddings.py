@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from landscape_utils import RunSpec, train
@@ -34,6 +35,20 @@ def test_neighbours_agree_with_a_count_by_hand() -> None:
         votes = np.bincount(label[np.argsort(distance)[:10]], minlength=3)
         hits += int(votes.argmax() == label[i])
     assert neighbour_share(position, label) == hits / 40
+
+
+def test_the_same_seed_gives_the_same_plane_and_leaves_torch_its_threads() -> None:
+    random, threads = np.random.default_rng(0), torch.get_num_threads()
+    features = np.concatenate([random.normal(size=(30, 5)), 20 + random.normal(size=(30, 5))]).astype(np.float32)
+    torch.set_num_threads(1)
+    try:
+        found = embeddings.plane(features, seed=3)
+        assert torch.get_num_threads() == 1
+        assert np.array_equal(found, embeddings.plane(features, seed=3))
+    finally:
+        torch.set_num_threads(threads)
+    assert not np.array_equal(found, embeddings.plane(features, seed=4))
+    assert neighbour_share(found, np.repeat([0, 1], 30)) == 1
 
 
 @pytest.fixture
