@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 
 from landscape_utils.suite.plots import COLOURS, to_png
 from tests import ROOT
 
 
 def picture_of(name: str) -> Path:
-    """Name where a benchmark's picture lies."""
-    return ROOT / "docs" / f"benchmarks-{name}.png"
+    """Name where a benchmark's picture lies: one a kind of instructions, for ratios depend on them."""
+    return ROOT / "docs" / f"benchmarks-{name}-{torch.backends.cpu.get_cpu_capability().lower()}.png"
 
 
 def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None:

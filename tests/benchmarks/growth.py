@@ -1,7 +1,7 @@
 """How each cost grows: seconds, set-up included, against what there is more of, and the slope on two logarithmic axes.
 
 The slope is taken over the larger half of the sizes, where set-up weighs least; 1 is proportional growth. The picture
-goes to docs/benchmarks-growth.png.
+goes to docs.
 """
 
 from __future__ import annotations
