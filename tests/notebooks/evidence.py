@@ -1,8 +1,8 @@
 """Run the laptop profile on real images, and keep what is found: `python -m tests.notebooks.evidence [01 ...]`.
 
-Records go to docs/findings, and from there to docs/findings.md. Two notebooks at a time, of one thread each. What was
-killed goes on from its last epoch; what was found by the same code is not run again: code that
-the notebook does not come to, comments and docstrings may have changed.
+Records go to docs/findings, and from there to docs/findings.md. Two notebooks at a time, of one thread each; a single
+one has them all. What was killed goes on from its last epoch; what was found by the same code is not run again: code
+that the notebook does not come to, comments and docstrings may have changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def main(prefixes: tuple[str, ...]) -> None:
     for path in paths:
         print(f"{path.stem}: {'to be run' if path in missing else 'found already by the same code'}", flush=True)
     jobs = [(path, {"profile": "laptop"}) for path in missing]
-    for path, seconds, problem in execute.execute_all(jobs, at_once=2, out=OUT, figures=OUT / "figures"):
+    at_once = max(1, min(2, len(jobs)))
+    for path, seconds, problem in execute.execute_all(jobs, at_once=at_once, out=OUT, figures=OUT / "figures"):
         print(f"{path.stem}: {problem or f'{seconds:.0f} s'}", flush=True)
         if not problem:
             keep(path, seconds)

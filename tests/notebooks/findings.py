@@ -186,8 +186,7 @@ def cell(part: Part) -> str:
 def kept_pictures(notebook: str, by_profile: Mapping[str, Record]) -> list[str]:
     """Show the pictures of `laptop` that are kept."""
     names = pictures_of(notebook) if "laptop" in by_profile else ()
-    data = by_profile["laptop"].about["data"] if names else ""
-    return [f"![{name}: {data}](findings/{notebook}-{name}.png)" for name in names]
+    return [f"![{name}, at the laptop profile](findings/{notebook}-{name}.png)" for name in names]
 
 
 # The README
