@@ -173,9 +173,11 @@ def run_all(page: Page, address: str) -> list[str]:
 def drag(page: Page, handle: int, way: int) -> None:
     """Take one of the page's slider handles by the mouse, and let it go some pixels further right."""
     grip = page.locator(".noUi-handle").nth(handle)
-    grip.scroll_into_view_if_needed()
-    box = grip.bounding_box()
-    assert box is not None
+    box, before = grip.bounding_box(), None
+    while box is None or box != before:  # the notebook above it is still being laid out
+        grip.scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        box, before = grip.bounding_box(), box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
