@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ from landscape_utils.kit import store
 from landscape_utils.kit.devices import default_device
 from landscape_utils.kit.journal import Journal
 from landscape_utils.kit.store import PART, Shelf
-from landscape_utils.kit.workers import at_once, remembered_each
-from landscape_utils.memorization import embeddings, memorized
+from landscape_utils.kit.workers import remembered_each
+from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.capacity import TooFewFeatures, ball_capacity, empirical_capacity
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.manifolds import mftma
@@ -171,12 +172,6 @@ def by_epoch(
     return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
-def trained(specs: Sequence[RunSpec], later: Sequence[RunSpec]) -> list[Run]:
-    """Train the specifications, and beside them as many that are needed later as keep every worker busy."""
-    company = list(later)[: -len(specs) % at_once(len(specs) + len(later))]
-    return memorized.trained([*specs, *company])[: len(specs)]
-
-
 def three_layers(table: xr.Dataset) -> list[str]:
     """Name the first, the middle and the last layer behind the pixels."""
     names = [str(name) for name in table["layer"].values if name != PIXELS]
@@ -291,6 +286,8 @@ def planes_of(
 
 # --- mean-field against empirical capacity ----------------------------------------------------------------------
 
+COUNTED = ("mean_field", "mean_field_error", "empirical", "low", "high")
+
 
 @dataclass(frozen=True)
 class Counting:
@@ -325,41 +322,36 @@ def capacities(runs: Sequence[Run], layers: Sequence[str], counting: Counting) -
         `empirical`, and its 95 % interval `low` and `high`.
     """
     jobs = []
-    for run in runs:
-        what = {"run": run.shelf.folder.name, "layers": list(layers), "structure": "removed", **asdict(counting)}
-        key = store.digest({"format": store.FORMAT, **what})
-        jobs.append((key, partial(tuple, (store.shelf("geometry", key), run, layers, counting))))
-    every = remembered_each("geometry", "capacities", jobs, _counted)
-    return xr.concat(every, xr.Variable("seed", [run.spec.seed for run in runs]))
+    for run, subset in product(runs, SUBSETS):
+        what = {"run": run.shelf.folder.name, "subset": subset, "layers": list(layers), "structure": "removed"}
+        key = store.digest({"format": store.FORMAT, **what, **asdict(counting)})
+        jobs.append((key, partial(tuple, (store.shelf("geometry", key), run, subset, layers, counting))))
+    every = iter(remembered_each("geometry", "capacities", jobs, _counted))
+    along = xr.Variable("subset", list(SUBSETS))
+    each = [xr.concat([next(every) for _ in SUBSETS], along) for _ in runs]
+    return xr.concat(each, xr.Variable("seed", [run.spec.seed for run in runs]))
 
 
-def _counted(shelf: Shelf, run: Run, layers: Sequence[str], counting: Counting) -> xr.Dataset:
+def _counted(shelf: Shelf, run: Run, subset: str, layers: Sequence[str], counting: Counting) -> xr.Dataset:
     model, labels, journal = run.model(), labels_of(run), Journal(shelf, f"capacities{PART}layers")
     kinds = [layer for layer in _nonlinear(model, labels) if layer.name in layers]
     names = [layer.name for layer in kinds]
-    counts = {
-        name: np.full((len(SUBSETS), len(names)), np.nan)
-        for name in ("mean_field", "mean_field_error", "empirical", "low", "high")
-    }
-    for i, subset in enumerate(SUBSETS):
-        part = labels.subset(subset)
-        if not part.size:
-            continue
+    counts = np.full((len(names), len(COUNTED)), np.nan)
+    part = labels.subset(subset)
+    if part.size:
         how: dict[str, Any] = {"classes": counting.classes, "points": counting.points}
         clouds = class_manifolds(model, part, names=kinds, pixels=False, **how)
-        for j, name in enumerate(names):
-            found = journal.step(partial(_both_capacities, clouds[name], counting))
-            for quantity, value in zip(counts.values(), found, strict=True):
-                quantity[i, j] = value
+        for row, name in zip(counts, names, strict=True):
+            row[:] = journal.step(partial(_both_capacities, clouds[name], counting))
     return xr.Dataset(
-        {name: (("subset", "layer"), values) for name, values in counts.items()},
-        coords={"subset": list(SUBSETS), "layer": names},
+        {name: ("layer", values) for name, values in zip(COUNTED, counts.T, strict=True)},
+        coords={"layer": names},
         attrs=asdict(counting),
     )
 
 
 def _both_capacities(clouds: Mapping[str, Any], counting: Counting) -> Tensor:
-    """Predict and count: mean_field, mean_field_error, empirical, low, high."""
+    """Predict and count, in the order of `COUNTED`."""
     theory = mftma(clouds, n_t=counting.n_t)
     counted = [np.nan] * 3
     with suppress(TooFewFeatures):

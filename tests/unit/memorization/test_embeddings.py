@@ -37,7 +37,9 @@ def test_neighbours_agree_with_a_count_by_hand() -> None:
     assert neighbour_share(position, label) == hits / 40
 
 
-def test_the_same_seed_gives_the_same_plane_and_leaves_torch_its_threads() -> None:
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
+def test_the_same_seed_gives_the_same_plane_and_leaves_torch_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("umap.umap_.fast_knn_indices")  # which takes long to compile, and is not needed
     random, threads = np.random.default_rng(0), torch.get_num_threads()
     features = np.concatenate([random.normal(size=(30, 5)), 20 + random.normal(size=(30, 5))]).astype(np.float32)
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import xarray as xr
 
 from landscape_utils import RunSpec, ball_capacity, class_manifolds, empirical_capacity, mftma, train
 from landscape_utils.kit import store
-from landscape_utils.memorization import embeddings, memorized
+from landscape_utils.memorization import embeddings
 from landscape_utils.memorization.centres import without_structure
 from landscape_utils.memorization.memorized import trained
 from landscape_utils.sections.mftma import study
@@ -145,21 +145,6 @@ def test_planes_of_several_runs_tell_how_many_agree(monkeypatch: pytest.MonkeyPa
         label = one["label"].sel(subset="restored").values
         share = embeddings.neighbour_share(one["position"].values[label >= 0], label[label >= 0])
         assert float(one["agreement"].sel(subset="restored")) == share
-
-
-def test_no_worker_stands_idle_while_the_first_networks_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    def counted(specs: list[RunSpec]) -> list[RunSpec]:
-        asked.append(len(specs))
-        return specs
-
-    asked = list[int]()
-    monkeypatch.setattr(memorized, "trained", counted)
-    first, later = [spec(seed) for seed in range(3)], [spec(seed) for seed in range(3, 6)]
-    for workers in (1, 2, 4, 8):
-        monkeypatch.setattr(study, "at_once", lambda jobs, workers=workers: min(jobs, workers))
-        assert study.trained(first, later) == first
-    assert asked == [3, 4, 4, 6]
-    assert study.trained(first, []) == first
 
 
 def test_many_classes_are_trained_on_where_the_profile_says_so() -> None:
