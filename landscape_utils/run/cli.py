@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -165,20 +164,25 @@ def _print_costs(path: Path, one: Session | None) -> None:
         return
     data = one.load_data(download=False)
     print(f"{path.stem}, profile {one.profile}, {data.sizes}")
-    seconds = memory = disk = 0.0
+    memory = disk = 0.0
     seen: set[str] = set()
-    for name, specs in profiles.every_training(one).items():
-        left = costs.left_of(specs, seen)
-        what = f"  {name}, {specs[0].recipe}, {specs[0].settled().epochs} epochs, {len(specs)} trainings"
+    kinds = [
+        (f"  {name}, {recipe}, {epochs} epochs, {len(alike)} trainings", costs.left_of(alike, seen))
+        for name, specs in profiles.every_training(one).items()
+        for (recipe, epochs), alike in costs.alike(specs).items()
+    ]
+    beside = at_once(sum(len(left) for _, left in kinds))
+    jobs: list[float] = []
+    for what, left in kinds:
         if not left:
             print(f"{what}: done already, or counted above")
             continue
-        beside = at_once(len(left))
         cost = costs.estimate(left[0], costs.data_of(left[0]), beside=beside)
         together = f", {beside} at once" if beside > 1 else ""
         print(f"{what}: {len(left)} times {_duration(cost.seconds)}{together}, {_bytes(cost.disk)} on disk")
-        seconds, disk = seconds + math.ceil(len(left) / beside) * cost.seconds, disk + len(left) * cost.disk
-        memory = max(memory, beside * cost.memory)
+        jobs += len(left) * [cost.seconds]
+        memory, disk = max(memory, beside * cost.memory), disk + len(left) * cost.disk
+    seconds = costs.side_by_side(jobs, beside)
     for name, more in profiles.beside_runs(one).items():
         print(f"  {name}: {_duration(more)}" if more else f"  {name}: done already")
         seconds += more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -65,6 +66,27 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
         memory=images + (3 + slots) * weights + activations,
         disk=(3 + len(set(spec.kept_epochs()))) * weights,
     )
+
+
+def side_by_side(jobs: Sequence[float], workers: int) -> float:
+    """Say when the last of several jobs ends, which are begun in turn by the worker that is free first.
+
+    Args:
+        jobs: how long each takes.
+        workers: how many there are.
+    """
+    busy = [0.0] * workers
+    for job in jobs:
+        heapq.heapreplace(busy, busy[0] + job)
+    return max(busy)
+
+
+def alike(specs: Sequence[RunSpec]) -> dict[tuple[str, int], list[RunSpec]]:
+    """Sort the trainings of one network by what their cost depends on: the recipe and its epochs."""
+    kinds: dict[tuple[str, int], list[RunSpec]] = {}
+    for spec in specs:
+        kinds.setdefault((spec.recipe, spec.settled().epochs), []).append(spec)
+    return kinds
 
 
 def left_of(specs: Sequence[RunSpec], seen: set[str]) -> list[RunSpec]:

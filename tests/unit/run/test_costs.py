@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from landscape_utils.data.datasets import Dataset
 from landscape_utils.run import costs, execute
@@ -36,6 +38,27 @@ def test_several_at_once_have_one_thread_each(small: Dataset, monkeypatch: pytes
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@given(st.lists(st.floats(0, 1e3), min_size=1, max_size=12), st.integers(1, 4))
+def test_side_by_side_no_worker_waits_while_something_is_left(jobs: list[float], workers: int) -> None:
+    took, share = costs.side_by_side(jobs, workers), sum(jobs) / workers
+    assert max(share, max(jobs)) - 1e-6 <= took <= share + max(jobs) * (1 - 1 / workers) + 1e-6  # Graham 1966
+    assert costs.side_by_side(jobs, 1) == pytest.approx(sum(jobs))
+
+
+def test_a_third_job_begins_where_the_first_of_two_ends() -> None:
+    assert costs.side_by_side([3.0, 5.0, 4.0], 2) == 7
+    assert costs.side_by_side([], 2) == 0
+
+
+def test_recipes_of_other_lengths_are_priced_apart() -> None:
+    session = execute.session_of(notebook_path("02_ego_flatness"), {})
+    assert session is not None
+    lengths = {
+        name: {kind: len(same) for kind, same in costs.alike(specs).items()} for name, specs in session.specs().items()
+    }
+    assert lengths["resnet8"] == {("small-lr", 14): 3, ("big-lr", 7): 3, ("anneal-lr", 7): 3}
 
 
 def test_what_is_finished_or_seen_before_is_not_left(small_npz: Path) -> None:
