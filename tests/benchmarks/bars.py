@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def picture_of(name: str) -> Path:
 
 
 def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None:
-    """Draw a panel a contest, with a bar a way; each says how many times the first, this package's, it takes.
+    """Draw a panel a contest, two a row, with a bar a way; each says how many times the first one, ours, it takes.
 
     Args:
         name: of the benchmark.
@@ -26,9 +27,13 @@ def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None
         unit: of what is taken.
     """
     most = max(map(len, taken.values()))
-    size = (5.5 * len(taken), 1.2 + 0.4 * most)
-    figure, axes = plt.subplots(1, len(taken), figsize=size, layout="constrained", squeeze=False)
-    for ax, (contest, ways) in zip(axes[0], taken.items(), strict=True):
+    columns = min(2, len(taken))
+    rows = math.ceil(len(taken) / columns)
+    size = (5.5 * columns, rows * (1.2 + 0.4 * most))
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.flat[len(taken) :]:
+        ax.remove()
+    for ax, (contest, ways) in zip(axes.flat, taken.items(), strict=False):
         ours, *_ = values = list(ways.values())
         bars = ax.barh(list(ways), values, color=[COLOURS[0], *["0.6"] * (len(ways) - 1)])
         ax.bar_label(bars, [f" {value:.3g} ({value / ours:.3g} x)" for value in values])

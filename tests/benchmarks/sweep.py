@@ -25,7 +25,8 @@ def main() -> None:
             environment = {**os.environ, "LANDSCAPE_HOME": str(out / "home")}
             command = [sys.executable, "-m", "landscape_utils.run.cli", "sweep", *SWEEP]
             begun = time.perf_counter()
-            subprocess.run([*command, "--workers", str(workers), "--out", out], env=environment, check=True)
+            command += ["--workers", str(workers), "--out", str(out)]
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
             seconds[workers] = time.perf_counter() - begun
             with xr.open_datatree(out / "01_cctm" / "sweep.nc", engine="netcdf4") as opened:
                 found[workers] = opened.load()
