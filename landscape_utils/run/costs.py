@@ -23,8 +23,8 @@ from landscape_utils.training.recipes import RunSpec
 from landscape_utils.training.state import State
 from landscape_utils.training.training import find, finished, resident, train_epoch
 
-STEPS = 3  # of a training that are timed at once
-LEAST = 0.3  # s
+STEPS = 3  # of a training that are timed at first, and at least
+LEAST = 0.3  # s that what is timed takes, if the data suffice: what an epoch begins with should not count much
 STILL = 1e-9  # learning rate at which a trial cannot diverge
 
 
@@ -49,13 +49,19 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
     """
     recipe, device = spec.settled(), torch.device(default_device())
     threads = one_thread() if beside > 1 else nullcontext()
-    labels = permute_labels(_part_of(data, STEPS * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), threads:
         state = State(replace(spec, lr=STILL), data, device)
-        few = resident(labels.dataset, state.model, device)
+
+        def timed(steps: int) -> tuple[Dataset, float, float]:
+            labels = permute_labels(_part_of(data, steps * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
+            few = resident(labels.dataset, state.model, device)
+            training = _seconds(lambda: train_epoch(state, few, spec, tqdm(disable=True)))
+            return few, training, _seconds(lambda: history.measure_epoch(state.model, few, labels, 0.0, 0.0))
+
+        few, training, looking = timed(STEPS)
+        if training < LEAST and few.train.size < data.train.size:
+            few, training, looking = timed(math.ceil(STEPS * LEAST / training))
         activations = _activations(state.model, few.train.inputs[: recipe.batch_size], half=spec.precision == "bf16")
-        training = _seconds(lambda: train_epoch(state, few, spec, tqdm(disable=True)))
-        looking = _seconds(lambda: history.measure_epoch(state.model, few, labels, 0.0, 0.0))
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values())
     images = sum(part.inputs.numel() * 4 for part in (data.train, data.test))
     slots = 1 if recipe.optimizer == "sgd" else 2
