@@ -164,7 +164,7 @@ def _print_costs(path: Path, one: Session | None) -> None:
         return
     data = one.load_data(download=False)
     print(f"{path.stem}, profile {one.profile}, {data.sizes}")
-    memory = disk = 0.0
+    start = memory = disk = 0.0
     seen: set[str] = set()
     kinds = [
         (f"  {name}, {recipe}, {epochs} epochs, {len(alike)} trainings", costs.left_of(alike, seen))
@@ -181,8 +181,9 @@ def _print_costs(path: Path, one: Session | None) -> None:
         together = f", {beside} at once" if beside > 1 else ""
         print(f"{what}: {len(left)} times {_duration(cost.seconds)}{together}, {_bytes(cost.disk)} on disk")
         jobs += len(left) * [cost.seconds]
+        start = max(start, cost.start)
         memory, disk = max(memory, beside * cost.memory), disk + len(left) * cost.disk
-    seconds = costs.side_by_side(jobs, beside)
+    seconds = start + costs.side_by_side(jobs, beside)
     for name, more in profiles.beside_runs(one).items():
         print(f"  {name}: {_duration(more)}" if more else f"  {name}: done already")
         seconds += more

@@ -29,8 +29,9 @@ STILL = 1e-9  # learning rate at which a trial cannot diverge
 
 
 class Cost(NamedTuple):
-    """What a run would take: `seconds`, peak memory and disk in bytes."""
+    """What a run would take: `seconds`, peak memory and disk in bytes; `start` comes before a process's first run."""
 
+    start: float
     seconds: float
     memory: int
     disk: int
@@ -50,7 +51,9 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
     recipe, device = spec.settled(), torch.device(default_device())
     threads = one_thread() if beside > 1 else nullcontext()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), threads:
-        state = State(replace(spec, lr=STILL), data, device)
+        begun = time.perf_counter()
+        state = State(replace(spec, lr=STILL), data, device)  # torch's first optimizer imports more of torch
+        start = time.perf_counter() - begun
 
         def timed(steps: int) -> tuple[Dataset, float, float]:
             labels = permute_labels(_part_of(data, steps * recipe.batch_size), spec.epsilon, seed=spec.data_seed)
@@ -68,6 +71,7 @@ def estimate(spec: RunSpec, data: Dataset, *, beside: int = 1) -> Cost:
     steps, tried = (math.ceil(part.train.size / recipe.batch_size) for part in (data, few))
     looks = (data.train.size + data.test.size) / (few.train.size + few.test.size)
     return Cost(
+        start=start,
         seconds=recipe.epochs * steps / tried * training + (recipe.epochs + 1) * looks * looking,
         memory=images + (3 + slots) * weights + activations,
         disk=(3 + len(set(spec.kept_epochs()))) * weights,

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from landscape_utils.run import costs, execute
 from landscape_utils.suite import profiles
 from landscape_utils.suite.notebooks import notebook_path
 from landscape_utils.training.recipes import RunSpec
+from landscape_utils.training.state import State
 from landscape_utils.training.training import train
 
 
@@ -19,6 +21,16 @@ def test_estimates_grow_with_the_work(small: Dataset) -> None:
     cost = costs.estimate(short, small)
     # The checkpoints are the weights of 192 x 128 + 128 + 128 x 3 + 3 numbers; initial, best and final.
     assert cost.disk == 3 * 4 * (192 * 128 + 128 + 128 * 3 + 3)
+
+
+def test_what_comes_before_the_first_training_is_told_apart(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*args: object) -> State:
+        time.sleep(0.2)
+        return State(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(costs, "State", slow)
+    cost = costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1), small)
+    assert cost.start >= 0.2 > cost.seconds
 
 
 def test_a_training_that_may_diverge_is_priced(small: Dataset) -> None:
