@@ -35,7 +35,8 @@ def draw(name: str, taken: Mapping[str, Mapping[str, float]], unit: str) -> None
         ax.remove()
     for ax, (contest, ways) in zip(axes.flat, taken.items(), strict=False):
         ours, *_ = values = list(ways.values())
-        bars = ax.barh(list(ways), values, color=[COLOURS[0], *["0.6"] * (len(ways) - 1)])
+        own = [not i or way.endswith("this") for i, way in enumerate(ways)]
+        bars = ax.barh(list(ways), values, color=[COLOURS[0] if mine else "0.6" for mine in own])
         ax.bar_label(bars, [f" {value:.3g} ({value / ours:.3g} x)" for value in values])
         ax.set(title=contest, xlabel=unit, xlim=(0, 1.5 * max(values)))
         ax.locator_params(axis="x", nbins=5)

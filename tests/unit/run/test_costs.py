@@ -29,8 +29,24 @@ def test_what_comes_before_the_first_training_is_told_apart(small: Dataset, monk
         return State(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(costs, "State", slow)
+    monkeypatch.setattr(costs, "_seconds", lambda work: 1e-6)
     cost = costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1), small)
     assert cost.start >= 0.2 > cost.seconds
+
+
+@pytest.mark.parametrize(("taken", "batches"), [(1.0, [3]), (0.1, [3, 9])])
+def test_what_is_timed_takes_long_enough(
+    taken: float, batches: list[int], small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def part_of(data: Dataset, size: int) -> Dataset:
+        sizes.append(size)
+        return whole(data, size)
+
+    sizes, whole = list[int](), costs._part_of
+    monkeypatch.setattr(costs, "_part_of", part_of)
+    monkeypatch.setattr(costs, "_seconds", lambda work: taken)
+    costs.estimate(RunSpec(dataset="small", model="mlp", epochs=1, batch_size=2), small)
+    assert sizes == [2 * n for n in batches]
 
 
 def test_a_training_that_may_diverge_is_priced(small: Dataset) -> None:
