@@ -3,7 +3,9 @@
 Same model, same 2,000 images, same grid along filter-normalised directions; rounds alternate, so that what else
 the machine does falls on all alike, and medians are printed. This engine's share includes its preparation, per-class
 losses, recalls and mistake rate; the others give the mean loss alone. "set up anew" looks for its batch size as well,
-which is otherwise remembered. `landscaper` (1.3) is not among them: it needs NumPy 1, and this package NumPy 2.
+which is otherwise remembered. "convolutions alone" are those of one pass over the images, one by one in caches that are
+warm, each in its best layout and batch size: less than that is not to be had from the same convolutions.
+`landscaper` (1.3) is not among them: it needs NumPy 1, and this package NumPy 2.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import loss_landscapes
@@ -28,9 +31,11 @@ from landscape_utils.kit import store
 from landscape_utils.training.models import build_model
 from tests.benchmarks.bars import draw
 
-ROUNDS, SPAN = 3, 0.5
+SPAN = 0.5
 POINTS = {"resnet8": 7, "mlp": 9}  # along each direction
+ROUNDS = {"resnet8": 3, "mlp": 9}  # a surface of the MLP takes a tenth of a second
 BATCHES = (50, 100, 200, 500, 2000)
+HOT = 20  # times that a convolution is run
 
 
 class Contest:
@@ -99,6 +104,31 @@ class Contest:
         tool = Engine(self.model, inputs, targets, origin=origin, directions=directions, precision=precision)
         return statistics.median(seconds(lambda point=p: tool.at(point)) for p in self.grid[:8])
 
+    def convolutions(self) -> float:
+        """Time every convolution alone, at its best."""
+        return sum(self._alone(module, shape) for module, shape in self._convolved())
+
+    def _convolved(self) -> list[tuple[nn.Conv2d, torch.Size]]:
+        """List the convolutions, and the shape of what each is given of one example."""
+        found: list[tuple[nn.Conv2d, torch.Size]] = []
+        tree = copy.deepcopy(self.model)
+        for module in tree.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_pre_hook(lambda m, given: found.append((m, given[0].shape[1:])))
+        tree(self.data.inputs[:1])
+        return found
+
+    @torch.inference_mode()
+    def _alone(self, module: nn.Conv2d, shape: torch.Size) -> float:
+        taken = []
+        for layout, batch in product((torch.contiguous_format, torch.channels_last), BATCHES[:3]):
+            x = torch.randn(batch, *shape).contiguous(memory_format=layout)
+            weight = module.weight.contiguous(memory_format=layout)
+            convolve = partial(F.conv2d, x, weight, None, module.stride, module.padding)
+            times = [seconds(convolve) for _ in range(HOT)]
+            taken.append(statistics.median(times) * self.data.size / batch)
+        return min(taken)
+
 
 def seconds(what: Callable[[], object]) -> float:
     begun = time.perf_counter()
@@ -111,22 +141,24 @@ def compare(name: str, data: Labelled) -> dict[str, float]:
     contest = Contest(name, data)
     batch = contest.tuned_best()
     ways = {
-        "this engine": contest.engine,
-        "set up anew": contest.set_up_anew,
+        "this": contest.engine,
+        "set up anew, this": contest.set_up_anew,
         "loss-landscapes": contest.loss_landscapes,
         "plain loop": contest.plain,
         f"hand-tuned ({batch})": lambda: contest.tuned(batch),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
     contest.engine()  # measures its batch size
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS[name]):
         for way, run in ways.items():
             taken[way].append(seconds(run) / len(contest.grid))
     found = {way: statistics.median(values) for way, values in taken.items()}
-    found["its points alone"] = min(contest.point("float32") for _ in range(3))
-    found["the same in bf16"] = min(contest.point("bf16") for _ in range(3))
+    found["points alone, this"] = min(contest.point("float32") for _ in range(3))
+    found["in bf16, this"] = min(contest.point("bf16") for _ in range(3))
+    if alone := contest.convolutions():
+        found["convolutions alone"] = alone
     for way, value in found.items():
-        print(f"{name:8s} {way:18s} {value:8.4f} s/point, {value / found['this engine']:6.2f} x", flush=True)
+        print(f"{name:8s} {way:19s} {value:8.4f} s/point, {value / found['this']:6.2f} x", flush=True)
     return found
 
 
