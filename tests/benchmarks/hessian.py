@@ -7,9 +7,9 @@ with the tol at which its residuals, which are measured here afterwards, are abo
 products to ARPACK, once an end, whose tolerance is a hundredth of |lambda|. Printed are seconds, set-up included and
 in brackets what of it is set-up, products, the worst residual ratio, and the eigenvalues. PyHessian's power iteration
 goes from the largest eigenvalue downwards in size: "top, this" is the same half of the work. For both ends it has to
-come down to the negative ones, of which the first is the seventeenth in size; it is asked for twenty. Where a positive
-and a negative one are of about one size, a power iteration may not settle in its hundred steps, and gives a value
-between them: the worst residual ratio tells.
+come down to the negative ones, which are small, and is asked for twenty. Where a positive and a negative one are of
+about one size, a power iteration may not settle in its hundred steps, and gives a value between them: the worst
+residual ratio tells.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Same model, same 2,000 images, same grid along filter-normalised directions; rounds alternate, so that what else
 the machine does falls on all alike, and medians are printed. This engine's share includes its preparation, per-class
 losses, recalls and mistake rate; the others give the mean loss alone. "set up anew" looks for its batch size as well,
-which is otherwise remembered. "convolutions alone" are those of one pass over the images, one by one in caches that are
-warm, each in its best layout and batch size: less than that is not to be had from the same convolutions.
+which is otherwise remembered. After the rounds come the engine's points without preparation, also in bf16, and
+"convolutions alone": those of one pass over the images, one by one in warm caches, each in its best layout and batch
+size. Beside the points of that minute they tell how much there is left to gain.
 `landscaper` (1.3) is not among them: it needs NumPy 1, and this package NumPy 2.
 """
 
@@ -158,7 +159,7 @@ def compare(name: str, data: Labelled) -> dict[str, float]:
     if alone := contest.convolutions():
         found["convolutions alone"] = alone
     for way, value in found.items():
-        print(f"{name:8s} {way:19s} {value:8.4f} s/point, {value / found['this']:6.2f} x", flush=True)
+        print(f"{name:8s} {way:19s} {value:9.3g} s/point, {value / found['this']:6.2f} x", flush=True)
     return found
 
 
