@@ -138,7 +138,7 @@ class Shelf:
         if payload is None:
             return None
         with xr.open_dataset(payload, engine="netcdf4") as dataset:
-            return dataset.load()
+            return dataset.load().drop_encoding()  # such as a text's length, to which longer ones would be cut
 
     def put_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Store a JSON object."""

@@ -109,6 +109,6 @@ def _numbers(finished: Sequence[Cell], axes: Mapping[str, list[Any]], name: str)
 def _plain(path: Path, axes: Mapping[str, list[Any]]) -> xr.Dataset:
     """Read a picture's numbers; a name that is swept as well is told apart, and words are left out."""
     with xr.open_dataset(path, engine="netcdf4") as opened:
-        numbers = opened.load()
+        numbers = opened.load().drop_encoding()  # as from a shelf: longer names would be cut when all are saved
     numbers = numbers.rename({name: f"{name} of the run" for name in axes if name in numbers.dims or name in numbers})
     return numbers.drop_vars([name for name, values in numbers.items() if values.dtype.kind not in "biuf"])

@@ -112,7 +112,7 @@ def outliers(spectrum: Spectrum) -> float:
 
 
 def spectrum_table(by_place: Mapping[Perturbed, Spectrum]) -> xr.Dataset:
-    """Stack spectra for saving: nodes and weights over (model, probe, node), NaN for none, ends over (model, rank)."""
+    """Stack spectra for saving: nodes and weights over (model, probe, node), ends over (model, rank), NaN for none."""
     most = max(s.density.sizes["node"] for s in by_place.values())
     densities = [
         s.density[["eigenvalue", "weight"]].pad(node=(0, most - s.density.sizes["node"])) for s in by_place.values()
@@ -120,7 +120,10 @@ def spectrum_table(by_place: Mapping[Perturbed, Spectrum]) -> xr.Dataset:
     ends = [s.ends["eigenvalue"].rename("end") for s in by_place.values()]
     model = models(by_place)
     return xr.merge(
-        [xr.concat(densities, model, combine_attrs="drop"), xr.concat(ends, model, combine_attrs="drop")],
+        [
+            xr.concat(densities, model, combine_attrs="drop"),
+            xr.concat(ends, model, join="outer", combine_attrs="drop"),
+        ],
         combine_attrs="drop",
     )
 

@@ -34,6 +34,16 @@ def test_tensors_datasets_and_json_come_back(shelf: Shelf) -> None:
     assert shelf.get_json("run") == {"a": [1, 2]}
 
 
+def test_what_came_back_takes_longer_names_in_and_keeps_them_whole(shelf: Shelf) -> None:
+    for name, ranks in (("few", ["N.E.1"]), ("many", ["N.E.1", "N.E.10"])):
+        shelf.put_dataset(name, xr.Dataset({"end": ("rank", np.ones(len(ranks)))}, coords={"rank": ranks}))
+    both = [shelf.get_dataset(name) for name in ("few", "many")]
+    shelf.put_dataset("both", xr.concat(both, "model", join="outer"))
+    together = shelf.get_dataset("both")
+    assert together is not None
+    assert together["rank"].values.tolist() == ["N.E.1", "N.E.10"]
+
+
 def test_what_is_not_there_is_none(shelf: Shelf) -> None:
     assert shelf.get("x") is shelf.get_tensors("x") is shelf.get_dataset("x") is shelf.get_json("x") is None
     assert not shelf.has("x")

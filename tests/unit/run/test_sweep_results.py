@@ -78,6 +78,16 @@ def test_it_is_kept_as_netcdf(tmp_path: Path) -> None:
         xr.testing.assert_equal(read.load(), tree)
 
 
+def test_names_of_any_length_are_kept_whole(tmp_path: Path) -> None:
+    ranks = {1: ["N.E.1"], 2: ["N.E.1", "N.E.10"]}
+    tables = {w: xr.Dataset({"end": ("rank", np.ones(len(names)))}, {"rank": names}) for w, names in ranks.items()}
+    tree = sweep_results.collect([finished(tmp_path, w, 0, numbers=table) for w, table in tables.items()])
+    path = tmp_path / "sweep.nc"
+    path.write_bytes(tree.to_netcdf(engine="netcdf4"))
+    with xr.open_datatree(path, engine="netcdf4") as kept:
+        assert kept["n-curve"]["rank"].values.tolist() == ["N.E.1", "N.E.10"]
+
+
 def test_nothing_finished_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no run"):
         sweep_results.collect([Cell({}, {}, tmp_path)])

@@ -126,6 +126,16 @@ def test_one_probe_costs_nothing_beside_the_ends(
     assert saved["eigenvalue"].isnull().sum() == here.spectrum.attrs["products"] - 3
 
 
+def test_ends_keep_their_ranks_where_some_models_have_more_of_them() -> None:
+    nodes, weights = [-1, 0, 1], [1 / 3] * 3
+    few, many = spectrum(nodes, weights, [9, -2]), spectrum(nodes, weights, [*range(21, 11, -1), *range(-21, -11)])
+    saved = study.spectrum_table({HERE: few, THERE: many})["end"]
+    assert saved["rank"].to_index().is_unique
+    for one, kept in zip((few, many), saved, strict=True):
+        np.testing.assert_array_equal(kept.sel(rank=one.ends["rank"]), one.ends["eigenvalue"])
+        assert kept.notnull().sum() == one.ends.sizes["rank"]
+
+
 def test_noise_is_measured_and_foretold_at_the_same_lambdas(
     here: Directions, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
